@@ -1,0 +1,1 @@
+"""Counts of AWS API calls from CloudTrail."""

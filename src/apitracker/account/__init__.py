@@ -1,0 +1,1 @@
+"""In an AWS account."""

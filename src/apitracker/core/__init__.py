@@ -1,0 +1,1 @@
+"""Pure: the clock, settings and clients are arguments."""

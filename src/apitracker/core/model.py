@@ -1,0 +1,102 @@
+"""What flows: a Log is decoded into Calls, Calls are counted into a Tally of Keys."""
+
+import hashlib
+from collections import Counter
+from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+
+class Log(Struct, frozen=True):
+    """
+    What was delivered as one piece: a log file, an S3 object, a subscription payload.
+
+    The unit of work, of identity, of retry and of accounting. *id* is the SHA-256, in hex, of
+    what was delivered; *name* says where it was found and stands in every error about it.
+    """
+
+    id: str
+    name: str
+    body: bytes
+
+    @classmethod
+    def of(cls, name: str, body: bytes) -> "Log":
+        """Make the log of a file or an object: its id is the SHA-256 of the raw bytes."""
+        return cls(hashlib.sha256(body).hexdigest(), name, body)
+
+
+class Call(Struct, frozen=True, gc=False):
+    """
+    One API call, as far as it is counted. An absent field is the empty string.
+
+    *second* is eventTime in seconds since 1970 UTC. *readOnly* is ``true``, ``false`` or empty.
+    *caller* is the role or user, never the session. *failed* marks a call that failed without an
+    errorCode: a console sign-in. *calls* is how many calls the record stands for.
+    """
+
+    second: int
+    eventName: str = ""
+    eventSource: str = ""
+    awsRegion: str = ""
+    recipientAccountId: str = ""
+    callerAccountId: str = ""
+    caller: str = ""
+    errorCode: str = ""
+    readOnly: str = ""
+    eventCategory: str = ""
+    failed: bool = False
+    eventType: str = ""
+    eventVersion: str = ""
+    eventID: str = ""
+    calls: int = 1
+
+
+class Key(NamedTuple):
+    """What a Tally and the store tell apart. The fields are those of a Call."""
+
+    second: int
+    eventName: str = ""
+    eventSource: str = ""
+    awsRegion: str = ""
+    recipientAccountId: str = ""
+    callerAccountId: str = ""
+    caller: str = ""
+    errorCode: str = ""
+    readOnly: str = ""
+    eventCategory: str = ""
+    failed: bool = False
+
+
+Tally: TypeAlias = Counter[Key]
+"""How many calls there were of each key."""
+
+
+class Rejected(Struct, frozen=True):
+    """A record that could not be counted: its *place* in the log, and the *reason*."""
+
+    place: str
+    reason: str
+
+
+class Decoded(Struct, frozen=True):
+    """
+    Every record of a log, each in exactly one place.
+
+    *calls* are counted; *duplicates* carry an eventID that stood in the log before; *skipped*
+    holds how many records there were of each kind that is no call; *rejected* are the rest.
+    """
+
+    calls: list[Call]
+    duplicates: list[Call]
+    skipped: Counter[str]
+    rejected: list[Rejected]
+
+    @property
+    def received(self) -> int:
+        """How many records there were."""
+        return (
+            len(self.calls)
+            + len(self.duplicates)
+            + self.skipped.total()
+            + len(self.rejected)
+        )

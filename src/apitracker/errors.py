@@ -1,0 +1,53 @@
+"""
+Every error that is ours, as one tree:
+
+    ApiTrackerError
+    ├── LogError       a log that cannot be read whole, and so is not counted at all
+    ├── SourceError    a source that is missing or cannot be read
+    ├── UsageError     a question that cannot be asked: an unknown field, a bad time
+    ├── SettingsError  a setting with a bad value
+    ├── StoreError     the store cannot be opened, read or written
+    └── ServiceError   AWS refused or could not be reached
+
+A message names the thing, the fault and the way on.
+"""
+
+
+class ApiTrackerError(Exception):
+    """The base of every error that apitracker raises on purpose."""
+
+
+class LogError(ApiTrackerError):
+    """
+    A log that cannot be read whole. Nothing of it is counted.
+
+    *name* is where it was found, *fault* what is wrong with it.
+    """
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(name, fault)
+        self.name = name
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.fault}"
+
+
+class SourceError(ApiTrackerError):
+    """A source that is missing or cannot be read."""
+
+
+class UsageError(ApiTrackerError):
+    """A question that cannot be asked: an unknown field, a bad time, a bad glob."""
+
+
+class SettingsError(ApiTrackerError):
+    """A setting with a bad value; the message names it and says what is accepted."""
+
+
+class StoreError(ApiTrackerError):
+    """The store cannot be opened, read or written."""
+
+
+class ServiceError(ApiTrackerError):
+    """AWS refused a request or could not be reached."""
