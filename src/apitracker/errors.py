@@ -6,6 +6,7 @@ Every error that is ours, as one tree:
     ├── SourceError    a source that is missing or cannot be read
     ├── UsageError     a question that cannot be asked: an unknown field, a bad time
     ├── SettingsError  a setting with a bad value
+    ├── WorkerError    a process that reads logs was killed
     ├── StoreError     the store cannot be opened, read or written
     └── ServiceError   AWS refused or could not be reached
 
@@ -43,6 +44,10 @@ class UsageError(ApiTrackerError):
 
 class SettingsError(ApiTrackerError):
     """A setting with a bad value; the message names it and says what is accepted."""
+
+
+class WorkerError(ApiTrackerError):
+    """A process that reads logs was killed."""
 
 
 class StoreError(ApiTrackerError):

@@ -31,7 +31,7 @@ class Call(Struct, frozen=True, gc=False):
 
     *second* is eventTime in seconds since 1970 UTC. *readOnly* is ``true``, ``false`` or empty.
     *caller* is the role or user, never the session. *failed* marks a call that failed without an
-    errorCode: a console sign-in. *calls* is how many calls the record stands for.
+    errorCode: a console sign-in. *eventID* tells a record from its duplicates.
     """
 
     second: int
@@ -48,7 +48,6 @@ class Call(Struct, frozen=True, gc=False):
     eventType: str = ""
     eventVersion: str = ""
     eventID: str = ""
-    calls: int = 1
 
 
 class Key(NamedTuple):
@@ -94,9 +93,4 @@ class Decoded(Struct, frozen=True):
     @property
     def received(self) -> int:
         """How many records there were."""
-        return (
-            len(self.calls)
-            + len(self.duplicates)
-            + self.skipped.total()
-            + len(self.rejected)
-        )
+        return len(self.calls) + len(self.duplicates) + self.skipped.total() + len(self.rejected)

@@ -1,0 +1,80 @@
+"""Which calls are asked for: a time from, a time until, and globs over fields."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import translate
+from typing import Any, Final
+
+from msgspec import Struct
+
+from apitracker.core.tally import FIELDS, WIDTHS, Row
+from apitracker.core.times import label
+from apitracker.errors import UsageError
+
+
+class Selection(Struct, frozen=True):
+    """
+    *since* and *until* are seconds since 1970 UTC, *until* is left out of the selection.
+
+    *where* maps a field to globs: a call is selected when, for every field, one of them matches
+    the whole value. ``*`` is any text, ``?`` any character, ``[ab]`` either; case matters.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    where: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def timed(self) -> bool:
+        """Whether it takes the time of a call, to the second, to tell if it is selected."""
+        bounded = self.since is not None or self.until is not None
+        return bounded or any(field in WIDTHS for field in self.where)
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The other fields that it takes."""
+        return tuple(field for field in self.where if field not in WIDTHS)
+
+
+ALL: Final = Selection()
+
+
+def parse_where(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Read ``FIELD=GLOB`` texts. `UsageError` if one is none, or names no field."""
+    where: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        field, equals, glob = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text}: write FIELD=GLOB, as in eventSource=s3.*")
+        if field not in FIELDS:
+            raise UsageError(f"{field}: no such field; choose from {', '.join(FIELDS)}")
+        where[field] = (*where.get(field, ()), glob)
+    return where
+
+
+def matcher(field: str, globs: Sequence[str]) -> Callable[[Any], bool]:
+    """Make the test of the values of *field*: does one of *globs* match?"""
+    patterns = [re.compile(translate(glob)) for glob in globs]
+    return lambda value: any(pattern.match(label(field, value)) for pattern in patterns)
+
+
+def predicate(selection: Selection, fields: Sequence[str]) -> Callable[[int, Row], bool]:
+    """
+    Make the test of a call by its second and the values of *fields*.
+
+    *fields* hold at least those that are `Selection.plain`.
+    """
+    plain = [(fields.index(f), matcher(f, selection.where[f])) for f in selection.plain]
+    times = [(WIDTHS[f], matcher(f, g)) for f, g in selection.where.items() if f in WIDTHS]
+    since = -math.inf if selection.since is None else selection.since
+    until = math.inf if selection.until is None else selection.until
+
+    def test(second: int, row: Row) -> bool:
+        return (
+            since <= second < until
+            and all(matches(second - second % width) for width, matches in times)
+            and all(matches(row[at]) for at, matches in plain)
+        )
+
+    return test

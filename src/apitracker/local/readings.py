@@ -1,0 +1,240 @@
+"""Logs are read on all cores; what comes back of each is small, and says which events it holds."""
+
+import signal
+import sys
+from array import array
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice, repeat
+from multiprocessing import get_context
+from typing import Final, TypeVar
+
+from msgspec import Struct
+from xxhash import xxh3_64_intdigest
+
+from apitracker.core.model import Log, Rejected
+from apitracker.core.records import parts
+from apitracker.core.selection import ALL, Selection, predicate
+from apitracker.core.tally import WIDTHS, Row, column, rows
+from apitracker.errors import LogError, ServiceError, SourceError, WorkerError
+from apitracker.local import sources
+from apitracker.local.sources import Found
+
+TASK_BYTES: Final = 2 * 1024 * 1024  # of logs, as found, in one task: less is not worth its passing
+TASK_LOGS: Final = 64
+AHEAD: Final = 2  # tasks waiting for each process, so that none is idle and no memory piles up
+
+T = TypeVar("T")
+
+
+class Question(Struct, frozen=True):
+    """What is asked of each log: which calls, by which fields, and how much of it is read."""
+
+    by: tuple[str, ...]
+    max_bytes: int
+    selection: Selection = ALL
+    keep_duplicates: bool = False
+
+    @property
+    def time(self) -> str | None:
+        """The shortest time asked for: second, minute, hour, day or none."""
+        return next((field for field in WIDTHS if field in self.by), None)
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The fields asked for that are no times."""
+        return tuple(field for field in self.by if field not in WIDTHS)
+
+
+class Reading(Struct, frozen=True):
+    """
+    What one log holds.
+
+    Row i stands for ``counts[i]`` calls at ``times[i]`` (the shortest time that was asked for, 0
+    where none was) of series ``series[i]``; what a series' values of the plain fields are says
+    ``table``. Event i has the hash ``events[i]`` of its eventID, 0
+    where there is none, and was counted in row ``index[i]``. *outside* are the calls that were
+    not selected: their row has the series `OUTSIDE`.
+
+    *duplicates* repeat an event of the same log; those that repeat another log's come to light
+    when readings are put together.
+    """
+
+    found: Found
+    id: str
+    table: list[Row]
+    times: "array[int]"
+    series: "array[int]"
+    counts: "array[int]"
+    index: "array[int]"
+    events: "array[int]"
+    duplicates: int
+    skipped: Counter[str]
+    rejected: list[Rejected]
+
+    @property
+    def received(self) -> int:
+        """How many records the log holds."""
+        return len(self.index) + self.duplicates + self.skipped.total() + len(self.rejected)
+
+
+OUTSIDE: Final = -1
+
+
+class Unread(Struct, frozen=True):
+    """A log that could not be read whole, and why: nothing of it is counted."""
+
+    found: Found
+    fault: str
+
+
+def read(found: Found, question: Question) -> Reading | Unread:
+    """Read one log, wherever it is."""
+    try:
+        return read_log(sources.read(found.name), found, question)
+    except LogError as e:
+        return Unread(found, e.fault)
+    except (SourceError, ServiceError) as e:
+        return Unread(found, str(e).removeprefix(f"{found.name}: "))
+
+
+def read_log(log: Log, found: Found, question: Question) -> Reading:
+    """Read *log*, found as *found*. `LogError` if it cannot be read whole."""
+    selection = question.selection
+    time = "second" if selection.timed else question.time
+    plain = tuple(dict.fromkeys((*question.plain, *selection.plain)))
+    table, pairs = _Numbers[Row](), _Numbers[tuple[int, int]]()
+    index, events = array("I"), array("Q")
+    duplicates = 0
+    skipped: Counter[str] = Counter()
+    rejected: list[Rejected] = []
+    for part in parts(log, max_bytes=question.max_bytes):
+        calls = part.calls + part.duplicates if question.keep_duplicates else part.calls
+        times = column(calls, time) if time else repeat(0, len(calls))
+        numbers = map(table.__getitem__, rows(calls, plain))
+        index.extend(map(pairs.__getitem__, zip(times, numbers, strict=True)))
+        if not question.keep_duplicates:
+            duplicates += len(part.duplicates)
+            events.extend(
+                [xxh3_64_intdigest(c.eventID.encode()) if c.eventID else 0 for c in calls]
+            )
+        skipped.update(part.skipped)
+        rejected.extend(part.rejected)
+    if selection != ALL:
+        table, pairs, index = _select(table, pairs, index, question, plain)
+    counts = array("Q", bytes(8 * len(pairs)))
+    for row, n in Counter(index).items():
+        counts[row] = n
+    return Reading(
+        found,
+        log.id,
+        list(table),
+        array("q", [time for time, _ in pairs]),
+        array("i", [number for _, number in pairs]),
+        counts,
+        index,
+        events,
+        duplicates,
+        skipped,
+        rejected,
+    )
+
+
+class _Numbers(dict[T, int]):
+    """Things -> their number, in the order of their coming."""
+
+    def __missing__(self, thing: T) -> int:
+        self[thing] = number = len(self)
+        return number
+
+
+def _select(
+    table: _Numbers[Row],
+    pairs: _Numbers[tuple[int, int]],
+    index: "array[int]",
+    question: Question,
+    plain: tuple[str, ...],
+) -> "tuple[_Numbers[Row], _Numbers[tuple[int, int]], array[int]]":
+    """Bring what was read down to what was asked for; what was not selected is `OUTSIDE`."""
+    selected = predicate(question.selection, plain)
+    width = WIDTHS[question.time] if question.time else 0
+    known = list(table)
+    asked, kept, number = _Numbers[Row](), _Numbers[tuple[int, int]](), []
+    for second, series in pairs:
+        if selected(second, known[series]):
+            time = second - second % width if width else 0
+            number.append(kept[time, asked[known[series][: len(question.plain)]]])
+        else:
+            number.append(kept[0, OUTSIDE])
+    return asked, kept, array("I", map(number.__getitem__, index))
+
+
+# --- many logs ----------------------------------------------------------------------------------
+
+
+def read_all(
+    founds: Iterable[Found], question: Question, *, processes: int
+) -> Iterator[Reading | Unread]:
+    """
+    Read logs on up to *processes* processes; the results come in the order of *founds*.
+
+    What fits in one task is read here, without a process of its own. `WorkerError` if a process
+    dies, as when the machine runs out of memory.
+    """
+    tasks = _tasks(founds)
+    first = list(islice(tasks, 2))
+    tasks = chain(first, tasks)
+    if processes == 1 or len(first) < 2:  # noqa: PLR2004 - one task
+        for task in tasks:
+            yield from (read(found, question) for found in task)
+        return
+    # Forked where that is safe, so that no process imports the command line again.
+    context = get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(
+        processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
+        waiting: deque[Future[list[Reading | Unread]]] = deque()
+        try:
+            for task in tasks:
+                waiting.append(_begin(pool, task, question))
+                if len(waiting) >= processes * AHEAD:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except BrokenProcessPool as e:
+            raise WorkerError(
+                "a process that reads logs was killed, for lack of memory perhaps; "
+                "set APITRACKER_PROCESSES=1, or give fewer logs"
+            ) from e
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(
+    pool: ProcessPoolExecutor, task: list[Found], question: Question
+) -> "Future[list[Reading | Unread]]":
+    """Hand *task* to another process, unless it holds standard input, which is this one's."""
+    if all(found.size >= 0 for found in task):
+        return pool.submit(_read_task, task, question)
+    done: Future[list[Reading | Unread]] = Future()
+    done.set_result(_read_task(task, question))
+    return done
+
+
+def _read_task(task: list[Found], question: Question) -> list[Reading | Unread]:
+    return [read(found, question) for found in task]
+
+
+def _tasks(founds: Iterable[Found]) -> Iterator[list[Found]]:
+    task: list[Found] = []
+    size = 0
+    for found in founds:
+        task.append(found)
+        size += max(found.size, 0)
+        if size >= TASK_BYTES or len(task) == TASK_LOGS:
+            yield task
+            task, size = [], 0
+    if task:
+        yield task
