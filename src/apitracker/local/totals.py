@@ -41,6 +41,18 @@ class Balance(Struct):
         self.skipped.update(reading.skipped)
         self.rejected.extend((reading.found.name, rejected) for rejected in reading.rejected)
 
+    def update(self, other: "Balance") -> None:
+        """Take in what *other* has taken in."""
+        self.logs += other.logs
+        self.known += other.known
+        self.received += other.received
+        self.counted += other.counted
+        self.duplicates += other.duplicates
+        self.outside += other.outside
+        self.skipped.update(other.skipped)
+        self.rejected.extend(other.rejected)
+        self.unread.extend(other.unread)
+
     @property
     def holds(self) -> bool:
         """Whether every record is in one place. It always should be; users can see that it is."""

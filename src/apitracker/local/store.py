@@ -1,0 +1,424 @@
+"""
+The embedded store: counts in one DuckDB file. All SQL is here.
+
+Counts are appended and added up on reading, which DuckDB does faster than it could look up and
+change a row; `Store.compact` adds them up for good now and then. A count knows its second and its
+series, which is all that a Key says beside the second.
+
+The file is open for one batch or one query at a time: DuckDB gives a file to one writer or to
+several readers, so each waits until the other has closed it.
+"""
+
+# ruff: noqa: S608 - SQL is put together from our own names only; values are parameters
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+
+from apitracker.core.model import Key, Tally
+from apitracker.core.outcomes import OUTCOMES, classify
+from apitracker.core.selection import ALL, Selection, matcher
+from apitracker.core.tally import WIDTHS, Row, require_fields
+from apitracker.errors import StoreError
+from apitracker.local.readings import Reading, Unread
+from apitracker.local.totals import Balance
+
+SCHEMA: Final = 1
+WAIT_SECONDS: Final = 10.0  # for another process to close the file
+SERIES: Final = Key._fields[1:]
+FAULTS_KEPT: Final = 1_000  # of one log; how many there were in all is kept as well
+
+TABLES: Final = f"""
+CREATE TABLE about (schema_version INTEGER, compacted BIGINT);
+INSERT INTO about VALUES ({SCHEMA}, 0);
+CREATE TABLE logs (
+    id VARCHAR, name VARCHAR, size BIGINT, etag VARCHAR, received BIGINT, counted BIGINT,
+    duplicates BIGINT, rejected BIGINT
+);
+CREATE TABLE skipped (log VARCHAR, kind VARCHAR, records BIGINT);
+CREATE TABLE faults (name VARCHAR, place VARCHAR, reason VARCHAR);
+CREATE TABLE series (
+    id INTEGER, {", ".join(f"{field} VARCHAR" for field in SERIES if field != "failed")},
+    failed BOOLEAN
+);
+CREATE TABLE counts (second BIGINT, series INTEGER, calls BIGINT);
+CREATE TABLE events (event UBIGINT, day INTEGER);
+"""
+"""*faults* with an empty place are logs that could not be read. *events* are hashes of eventIDs;
+their days, counted from 1970, are there to forget them by."""
+
+
+class Store:
+    """
+    Counts in the DuckDB file at *path*, which is made when something is first added.
+
+    Every method opens the file, waits up to `WAIT_SECONDS` for others to close it, and closes it
+    again. `StoreError` when that fails, or when the file is no store of this version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._numbers: dict[Row, int] = {}  # series are only ever added, so this stays right
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def add(self, readings: Sequence[Reading | Unread], balance: Balance) -> None:
+        """
+        Add what *readings* hold by the fields of Key: all of it or, if that fails, none.
+
+        A log that was added before changes nothing, nor does an event that was counted before.
+        *balance* takes in each reading.
+        """
+        with self._write() as db:
+            done = Balance()
+            read = _unknown(db, readings, done)
+            numbers = self._number(db, [series for r in read for series in r.table])
+            calls, duplicates = _fresh(db, read)
+            _insert(
+                db,
+                "counts",
+                second=_joined(np.int64, (r.times for r in read)),
+                series=_series(read, numbers),
+                calls=calls,
+            )
+            for reading, repeated in zip(read, duplicates, strict=True):
+                done.add(reading, duplicates=repeated)
+            _note(db, read, duplicates, done)
+        balance.update(done)
+
+    def add_tally(self, id: str, tally: Tally) -> None:  # noqa: A002 - as in Log
+        """Add *tally*, the counts of the log *id*, unless that log was added before."""
+        with self._write() as db:
+            if db.execute("FROM logs WHERE id = ?", [id]).fetchone():
+                return
+            _insert(
+                db,
+                "counts",
+                second=np.fromiter(map(itemgetter(0), tally), np.int64, len(tally)),
+                series=np.array(self._number(db, [key[1:] for key in tally]), np.int32),
+                calls=np.fromiter(tally.values(), np.int64, len(tally)),
+            )
+            total = tally.total()
+            db.execute("INSERT INTO logs VALUES (?, '', 0, '', ?, ?, 0, 0)", [id, total, total])
+
+    def forget_events(self, before: int) -> None:
+        """
+        Forget which events were counted whose time is before *before*, in seconds since 1970.
+
+        The counts stay, and so do the ids of logs. An event that comes again in another log
+        after it was forgotten is counted again; CloudTrail tries to deliver for 30 days.
+        """
+        with self._write() as db:
+            db.execute("DELETE FROM events WHERE day < ?", [before // WIDTHS["day"]])
+
+    def compact(self) -> None:
+        """Add up counts of the same second and series, once there are twice as many as before."""
+        with self._write() as db:
+            many = "SELECT (SELECT count(*) FROM counts) > 2 * compacted FROM about"
+            if db.execute(many).fetchone() != (True,):
+                return
+            db.execute(
+                "CREATE TABLE compact AS"
+                " SELECT second, series, sum(calls)::BIGINT AS calls FROM counts"
+                " GROUP BY second, series ORDER BY second // 86400, series, second"
+            )
+            db.execute("DROP TABLE counts")
+            db.execute("ALTER TABLE compact RENAME TO counts")
+            db.execute("UPDATE about SET compacted = (SELECT count(*) FROM counts)")
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def top(
+        self, by: Sequence[str], *, limit: int | None = None, selection: Selection = ALL
+    ) -> list[tuple[Row, int]]:
+        """
+        Add up the selected calls by the fields *by*: most calls first, then by code point.
+
+        At most *limit* rows. `UsageError` if *by* names no field, or one that is not kept.
+        """
+        require_fields((*by, *selection.where), kept=True)
+        plain = [field for field in by if field not in WIDTHS]
+        times = [f"{_floor(WIDTHS[field])} AS {field}" for field in by if field in WIDTHS]
+        with self._read() as db:
+            series, parameters = _chosen(db, plain, selection)
+            bounds, more = _bounds(db, selection)
+            sql = f"""
+                WITH chosen AS ({series}),
+                sums AS (
+                    SELECT {", ".join([*times, "series"])}, sum(calls) AS calls
+                    FROM counts {bounds} GROUP BY ALL
+                )
+                SELECT {", ".join([*by, "sum(calls)::BIGINT AS calls"])}
+                FROM sums JOIN chosen ON id = series
+                GROUP BY ALL HAVING sum(calls) > 0
+                ORDER BY calls DESC{"".join(f", {field}" for field in by)}
+                LIMIT {"ALL" if limit is None else int(limit)}
+            """
+            found = db.execute(sql, parameters | more).fetchall()
+        return [(row[:-1], row[-1]) for row in found]
+
+    def known(self) -> set[tuple[str, str]]:
+        """Give the name and etag of each log that was added from where it can be told unchanged."""
+        if not self.path.exists():
+            return set()
+        with self._read() as db:
+            rows = db.execute("SELECT name, etag FROM logs WHERE etag <> ''").fetchall()
+        return {(name, etag) for name, etag in rows}
+
+    # --- opening --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file for one transaction."""
+        try:
+            with _open(self.path, read_only=False) as db:
+                db.execute("BEGIN")
+                if not db.execute("FROM duckdb_tables()").fetchone():
+                    db.execute(TABLES)
+                _require_schema(db, self.path)
+                yield db
+                db.execute("COMMIT")
+        except BaseException:
+            self._numbers.clear()  # what was numbered here has been rolled back
+            raise
+
+    @contextmanager
+    def _read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file for a query."""
+        if not self.path.exists():
+            raise StoreError(f"{self.path}: no such store; make one with: apitracker ingest SOURCE")
+        with _open(self.path, read_only=True) as db:
+            _require_schema(db, self.path)
+            yield db
+
+    def _number(self, db: duckdb.DuckDBPyConnection, table: Sequence[Row]) -> list[int]:
+        """Give the number of each series of *table*; what is new gets one in the store."""
+        known = self._numbers
+        names = ", ".join(SERIES)
+        added = f"SELECT {names} FROM series WHERE id >= ? ORDER BY id"
+        for series in db.execute(added, [len(known)]).fetchall():
+            known[series] = len(known)
+        first = len(known)
+        numbers = [known.setdefault(series, len(known)) for series in table]
+        new = list(islice(known, first, None))
+        columns = dict(zip(SERIES, zip(*new, strict=True), strict=True)) if new else {}
+        if new:
+            _insert(db, "series", id=range(first, len(known)), **columns)
+        return numbers
+
+
+# --- opening ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    db = _connect(path, read_only=read_only)
+    try:
+        yield db
+    except duckdb.Error as e:
+        raise StoreError(f"{path}: DuckDB failed: {e}") from e
+    finally:
+        db.close()
+
+
+def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return duckdb.connect(path, read_only=read_only)
+        except duckdb.Error as e:
+            if "Could not set lock" not in str(e):
+                fault = str(e).splitlines()[0]
+                raise StoreError(f"{path}: this store cannot be opened: {fault}") from e
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"{path}: another process has had this store open for {WAIT_SECONDS:.0f} s; "
+                    "try again when it is done"
+                ) from e
+        time.sleep(0.02)
+
+
+def _require_schema(db: duckdb.DuckDBPyConnection, path: Path) -> None:
+    try:
+        found = db.execute("SELECT schema_version FROM about").fetchone()
+    except duckdb.CatalogException:
+        found = None
+    if found != (SCHEMA,):
+        version = f"version {found[0]}" if found else "no version"
+        raise StoreError(
+            f"{path}: this store has {version} of the schema, and this apitracker wants {SCHEMA}; "
+            "ingest the logs into a new file"
+        )
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def _insert(db: duckdb.DuckDBPyConnection, table: str, **columns: Any) -> None:  # noqa: ANN401
+    """Append columns, numpy arrays or sequences of plain values, to *table*."""
+    if all(isinstance(column, np.ndarray) for column in columns.values()):
+        db.register("batch", columns)
+        db.execute(f"INSERT INTO {table} BY NAME FROM batch")
+        db.unregister("batch")
+    else:
+        values = ", ".join(f"unnest(${name}) AS {name}" for name in columns)
+        lists = {name: list(column) for name, column in columns.items()}
+        db.execute(f"INSERT INTO {table} BY NAME SELECT {values}", lists)
+
+
+def _unknown(
+    db: duckdb.DuckDBPyConnection, readings: Sequence[Reading | Unread], balance: Balance
+) -> list[Reading]:
+    """Give the readings of logs that are not yet in the store, each once."""
+    ids = [reading.id for reading in readings if isinstance(reading, Reading)]
+    held = db.execute("SELECT id FROM logs WHERE id IN (SELECT unnest($1))", [ids]).fetchall()
+    seen = {id for (id,) in held}  # noqa: A001 - as in Log
+    unknown = []
+    for reading in readings:
+        if isinstance(reading, Unread):
+            balance.unread.append(reading)
+        elif reading.id in seen:
+            balance.known += 1
+        else:
+            seen.add(reading.id)
+            unknown.append(reading)
+    return unknown
+
+
+def _joined(kind: type[np.generic], columns: Iterable["array[int]"]) -> "np.ndarray[Any, Any]":
+    parts = [np.frombuffer(column, kind) for column in columns]
+    return np.concatenate(parts) if parts else np.empty(0, kind)
+
+
+def _series(read: Sequence[Reading], numbers: list[int]) -> "np.ndarray[Any, Any]":
+    """Give the store's number of the series of each row; *numbers* are those of all tables."""
+    tables = np.cumsum([0, *(len(r.table) for r in read)])
+    parts = [np.frombuffer(r.series, np.int32) + t for r, t in zip(read, tables, strict=False)]
+    return np.array(numbers, np.int32)[np.concatenate(parts)] if parts else np.empty(0, np.int32)
+
+
+def _fresh(
+    db: duckdb.DuckDBPyConnection, read: Sequence[Reading]
+) -> "tuple[np.ndarray[Any, Any], list[int]]":
+    """
+    Tell which events of *read* are new, and keep them.
+
+    Give the counts of all rows without the others, and how many others there are in each log.
+    """
+    rows = np.cumsum([0, *(len(r.counts) for r in read)])
+    index = np.concatenate(
+        [np.frombuffer(r.index, np.uint32) + row for r, row in zip(read, rows, strict=False)]
+        or [np.empty(0, np.int64)]
+    )
+    events = _joined(np.uint64, (r.events for r in read))
+    days = _joined(np.int64, (r.times for r in read))[index] // WIDTHS["day"]
+    fresh = np.zeros(len(events), bool)
+    fresh[np.unique(events, return_index=True)[1]] = True
+    db.register("batch", {"event": events, "place": np.arange(len(events))})
+    held = db.execute("SELECT place FROM batch SEMI JOIN events USING (event)").fetchnumpy()["place"]
+    db.unregister("batch")
+    fresh[held] = False
+    fresh[events == 0] = True  # no eventID, no duplicate
+    kept = fresh & (events != 0)
+    _insert(db, "events", event=events[kept], day=days[kept].astype(np.int32))
+    counts = _joined(np.uint64, (r.counts for r in read)).astype(np.int64)
+    counts -= np.bincount(index[~fresh], minlength=len(counts))
+    ends = np.cumsum([0, *(len(r.index) for r in read)])
+    repeated = np.concatenate([[0], np.cumsum(~fresh)])[ends]
+    return counts, np.diff(repeated).tolist()
+
+
+def _note(
+    db: duckdb.DuckDBPyConnection, read: Sequence[Reading], duplicates: list[int], done: Balance
+) -> None:
+    """Write down what became of each log and its records."""
+    if read:
+        _insert(
+            db,
+            "logs",
+            id=[r.id for r in read],
+            name=[r.found.name for r in read],
+            size=[r.found.size for r in read],
+            etag=[r.found.etag for r in read],
+            received=[r.received for r in read],
+            counted=[len(r.index) - n for r, n in zip(read, duplicates, strict=True)],
+            duplicates=[r.duplicates + n for r, n in zip(read, duplicates, strict=True)],
+            rejected=[len(r.rejected) for r in read],
+        )
+    skipped = [(r.id, kind, n) for r in read for kind, n in r.skipped.items()]
+    if skipped:
+        logs, kinds, records = zip(*skipped, strict=True)
+        _insert(db, "skipped", log=logs, kind=kinds, records=records)
+    faults = [(r.found.name, "", r.fault) for r in done.unread]
+    faults += [(r.found.name, f.place, f.reason) for r in read for f in r.rejected[:FAULTS_KEPT]]
+    names = list({r.found.name for r in read} | {r.found.name for r in done.unread})
+    db.execute("DELETE FROM faults WHERE name IN (SELECT unnest($1))", [names])
+    if faults:
+        found, places, reasons = zip(*faults, strict=True)
+        _insert(db, "faults", name=found, place=places, reason=reasons)
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def _floor(width: int) -> str:
+    """SQL for the start of the time that *second* is in, also before 1970."""
+    return f"second - ((second % {width}) + {width}) % {width}"
+
+
+def _chosen(
+    db: duckdb.DuckDBPyConnection, plain: Sequence[str], selection: Selection
+) -> tuple[str, dict[str, Any]]:
+    """SQL for the selected series and their *plain* fields, and its parameters."""
+    parameters: dict[str, Any] = {}
+    tests = []
+    source = "series"
+    if "outcome" in (*plain, *selection.plain):
+        endings = db.execute(
+            "SELECT DISTINCT errorCode, eventSource, failed FROM series"
+        ).fetchall()
+        codes, sources, failed = zip(*endings, strict=True) if endings else ((), (), ())
+        outcomes = [classify(code, by, failed=flag) for code, by, flag in endings]
+        parameters |= {"codes": codes, "sources": sources, "failed": failed, "outcomes": outcomes}
+        source += (
+            " JOIN (SELECT unnest($codes) AS errorCode, unnest($sources) AS eventSource,"
+            " unnest($failed) AS failed, unnest($outcomes) AS outcome)"
+            " USING (errorCode, eventSource, failed)"
+        )
+    for field in selection.plain:
+        matches = matcher(field, selection.where[field])
+        if field == "outcome":
+            values = [(outcome,) for outcome in OUTCOMES]
+        else:
+            values = db.execute(f"SELECT DISTINCT {field} FROM series").fetchall()
+        parameters[field] = [value for (value,) in values if matches(value)]
+        tests.append(f"{field} IN (SELECT unnest(${field}::VARCHAR[]))")
+    names = ", ".join(dict.fromkeys(["id", *plain]))
+    where = f" WHERE {' AND '.join(tests)}" if tests else ""
+    return f"SELECT {names} FROM {source}{where}", parameters
+
+
+def _bounds(db: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, dict[str, Any]]:
+    """SQL for the selected times, and its parameters."""
+    parameters: dict[str, Any] = {}
+    tests = []
+    if selection.since is not None:
+        tests.append("second >= $since")
+        parameters["since"] = selection.since
+    if selection.until is not None:
+        tests.append("second < $until")
+        parameters["until"] = selection.until
+    for field in selection.where.keys() & WIDTHS.keys():
+        matches = matcher(field, selection.where[field])
+        start = _floor(WIDTHS[field])
+        values = db.execute(f"SELECT DISTINCT {start} FROM counts").fetchall()
+        parameters[field] = [value for (value,) in values if matches(value)]
+        tests.append(f"{start} IN (SELECT unnest(${field}::BIGINT[]))")
+    return f"WHERE {' AND '.join(tests)}" if tests else "", parameters
