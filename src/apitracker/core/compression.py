@@ -1,6 +1,7 @@
 """Delivered bytes become text: gzip is recognised by its content, never by a name."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from isal import igzip_lib, isal_zlib
 
@@ -9,6 +10,7 @@ from apitracker.errors import LogError
 
 GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+DAMAGED: Final[type[Exception]] = isal_zlib.error
 PIECE = 128 * 1024  # bytes of text at a time: what is worked on stays in the processor's cache
 
 
@@ -47,7 +49,7 @@ def _members(log: Log) -> Iterator[bytes]:
         while not member.eof:
             try:
                 piece = member.decompress(given, PIECE)
-            except isal_zlib.error as e:
+            except DAMAGED as e:
                 raise LogError(log.name, f"is damaged: {e}; fetch it again") from e
             if not piece and not member.eof and member.needs_input:
                 raise LogError(log.name, "is cut off: its gzip stream has no end; fetch it again")

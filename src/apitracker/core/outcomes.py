@@ -139,7 +139,7 @@ _IN_SERVICE = {
 }
 
 # Error codes are hostile input: how much of one is read, and how many are remembered, is bounded.
-_LONGEST = 256  # characters; the longest code in botocore's models models has 61
+_LONGEST = 256  # characters; the longest code in botocore's models has 61
 _REMEMBERED = 1024  # pairs of code and source; our sample trails have under a hundred
 
 

@@ -322,7 +322,9 @@ def _fresh(
     fresh = np.zeros(len(events), bool)
     fresh[np.unique(events, return_index=True)[1]] = True
     db.register("batch", {"event": events, "place": np.arange(len(events))})
-    held = db.execute("SELECT place FROM batch SEMI JOIN events USING (event)").fetchnumpy()["place"]
+    held = db.execute("SELECT place FROM batch SEMI JOIN events USING (event)").fetchnumpy()[
+        "place"
+    ]
     db.unregister("batch")
     fresh[held] = False
     fresh[events == 0] = True  # no eventID, no duplicate

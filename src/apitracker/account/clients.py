@@ -1,0 +1,148 @@
+"""
+AWS clients for all that is not the hot path, and their errors made ours.
+
+The only module that imports boto3 and botocore, and only when a client is asked for.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from apitracker.errors import ServiceError, SourceError
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+ATTEMPTS = 5  # at one request; botocore waits longer each time. AWS_MAX_ATTEMPTS goes before it
+DOWNLOADS = 3  # of one object: botocore does not repeat what breaks while a body is streaming
+CONNECT_SECONDS = 10  # botocore would wait for a minute, ATTEMPTS times
+
+SOURCE_FAULTS = {
+    "NoSuchBucket": "there is no such bucket: check its name, and whose credentials these are",
+    "NoSuchKey": "there is no such object: it may have expired; list again",
+    "AccessDenied": "access denied: reading needs s3:ListBucket on the bucket, s3:GetObject on "
+    "its objects and, where they are encrypted with a KMS key, kms:Decrypt",
+    "InvalidObjectState": "it is archived: restore it from Glacier first",
+    "InvalidBucketName": "S3 allows no such bucket name: check it",
+}
+"""What is wrong with a source and the way on, by the error code of S3."""
+
+SIGN_IN = (
+    "set AWS_PROFILE to a profile that works, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "or sign in with: aws sso login"
+)
+EXPIRED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+
+
+def s3() -> "BaseClient":
+    """
+    A client for S3, made once for each process and setting of the AWS_* environment.
+
+    Where AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3 is set, the bucket stands in the path: the
+    services that one would put there do not always answer to names like bucket.localhost.
+    """
+    overridden = "AWS_ENDPOINT_URL" in os.environ or "AWS_ENDPOINT_URL_S3" in os.environ
+    return _client("s3", path_style=overridden, made_for=_surroundings())
+
+
+def download(bucket: str, key: str, *, again: int = DOWNLOADS - 1) -> bytes:
+    """
+    Read one S3 object whole, as it is stored; *again* when its body breaks off on the way.
+
+    `SourceError` when it is missing or may not be read, `ServiceError` when S3 fails.
+    """
+    from botocore.exceptions import HTTPClientError, IncompleteReadError  # noqa: PLC0415
+
+    with reading(f"s3://{bucket}/{key}"):
+        body = s3().get_object(Bucket=bucket, Key=key)["Body"]
+        try:
+            return cast("bytes", body.read())
+        except (HTTPClientError, IncompleteReadError):
+            if not again:
+                raise
+    return download(bucket, key, again=again - 1)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """
+    Turn what botocore raises while *name* is read from S3 into an error of ours.
+
+    `SourceError` when *name* is missing or may not be read, else `ServiceError`.
+    """
+    from botocore.exceptions import (  # noqa: PLC0415
+        BotoCoreError,
+        ClientError,
+        ParamValidationError,
+    )
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        said = error.response["Error"].get("Message", "")
+        if code in SOURCE_FAULTS:
+            raise SourceError(f"{name}: {SOURCE_FAULTS[code]} (S3: {said})") from error
+        way_on = SIGN_IN if code in EXPIRED else "try again later"
+        raise ServiceError(f"{name}: S3 refused: {code}: {said}: {way_on}") from error
+    except ParamValidationError as error:
+        raise SourceError(f"{name}: S3 has no such names: write s3://bucket/prefix") from error
+    except (BotoCoreError, ValueError) as error:  # boto3 refuses an endpoint with a ValueError
+        raise ServiceError(f"{name}: {_fault(error)}") from error
+
+
+def _fault(error: Exception) -> str:
+    """Say what kept a request from being answered, and the way on."""
+    from botocore import exceptions  # noqa: PLC0415
+
+    unanswered = (
+        exceptions.ConnectionError,
+        exceptions.HTTPClientError,
+        exceptions.IncompleteReadError,
+    )
+    if isinstance(error, exceptions.NoCredentialsError):
+        return f"no AWS credentials were found: {SIGN_IN}"
+    if isinstance(error, unanswered):
+        return f"no whole answer came from AWS: {error}: check the network and AWS_ENDPOINT_URL"
+    return f"AWS could not be asked: {error}: check the AWS_* variables and ~/.aws/config, or {SIGN_IN}"
+
+
+def _surroundings() -> tuple[int, tuple[tuple[str, str], ...]]:
+    """
+    What a client must not outlive.
+
+    The process, as two processes must not share a connection, and the environment it was
+    made from.
+    """
+    return os.getpid(), tuple(sorted(i for i in os.environ.items() if i[0].startswith("AWS_")))
+
+
+@lru_cache(maxsize=8)
+def _client(service: str, *, path_style: bool, made_for: object) -> "BaseClient":
+    """Make a client; the same arguments give the same one. Loading boto3 takes a while."""
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    del made_for
+    retries: dict[str, Any] = {"mode": os.environ.get("AWS_RETRY_MODE", "standard")}
+    if "AWS_MAX_ATTEMPTS" not in os.environ:
+        retries["total_max_attempts"] = ATTEMPTS
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        retries=retries,
+        s3={"addressing_style": "path"} if path_style else None,
+    )
+    # A session of its own: boto3's default one must not be used by two threads at once.
+    return boto3.session.Session().client(service, config=config)

@@ -1,0 +1,305 @@
+"""
+Where logs come from: a file, a folder, a glob, standard input or an S3 prefix.
+
+`find` says what there is, `read` reads one of it; between the two may lie another process.
+
+A source may be laid out as CloudTrail does it in S3, and is then understood::
+
+    [prefix/]AWSLogs/[o-xxxx/]<account>/CloudTrail/<region>/YYYY/MM/DD/<file>.json.gz
+
+The day is that of delivery. An event is never delivered before it happened, but may be later,
+so `find` looks from the day of *since* to `LATE` after *until*.
+"""
+
+import os
+import re
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+from apitracker.account import clients
+from apitracker.core.model import Log
+from apitracker.errors import SourceError
+
+LATE = 86_400
+"""
+How many seconds after *until* a log is still looked for.
+
+CloudTrail delivers after 5 minutes on average, which is not guaranteed, so a day has ample room.
+What comes later is missed with *until*: when a bucket could not be written to, CloudTrail tries
+again for 30 days. Leave *until* out to read everything delivered since.
+"""
+
+NOT_LOGS = frozenset({"CloudTrail-Digest", "CloudTrail-Insight"})
+"""
+Folders beside ``CloudTrail`` that are left out.
+
+Digest files hold the hashes of log files and no records; Insight records tell of unusual rates
+of calls that are in the log files already, and are no calls themselves. A file or folder in
+them is read when it is named.
+"""
+
+_S3 = "s3://"
+_OTHER = re.compile(rf"(?:^|/)(?:{'|'.join(sorted(NOT_LOGS))})(?=/)")
+_DAY = re.compile(
+    r"(?:^|/)CloudTrail/[a-z]+(?:-[a-z]+)+-[0-9]+/"  # eu-west-1, us-gov-west-1, eusc-de-east-1
+    r"([0-9]{4}(?:/[0-9]{2}(?:/[0-9]{2})?)?)(?:/|$)"
+)
+
+
+class Found(NamedTuple):
+    """
+    A log that has been found and not been read.
+
+    *name* is what `read` takes. *size* is in bytes; -1 is not known and stands for standard
+    input or a pipe, which only the process that found it can read. *etag* changes when an S3
+    object does and is empty for a file.
+    """
+
+    name: str
+    size: int
+    etag: str = ""
+
+
+class _Days(NamedTuple):
+    """The first and the last day of delivery that are wanted, as ``YYYY/MM/DD``."""
+
+    first: str = "0000/00/00"
+    last: str = "9999/99/99"
+
+
+def find(source: str, *, since: int | None = None, until: int | None = None) -> Iterator[Found]:
+    """
+    Find the logs of *source*, in the same order each time.
+
+    *source* is a file, a folder with all below it, a pattern of ``*``, ``?``, ``[…]`` and
+    ``**``, ``-`` for standard input, or ``s3://bucket/prefix``: an object, else a folder, else
+    every object whose key begins so. *since* and *until* (exclusive) are the wanted event times
+    in seconds since 1970 UTC; what cannot hold them, going by the folders that CloudTrail
+    makes, is left out. Other logs may hold other times as well.
+
+    Below a folder, hidden files and what is no file (a socket, a pipe) are left out, and
+    `NOT_LOGS`. Links are followed, a folder is entered once. A folder or a link that cannot be
+    looked into is found as it is, so that `read` names it and the rest is not lost.
+
+    `SourceError`, once it is iterated over, when *source* is missing, cannot be read or holds
+    no log at any time; no log between *since* and *until* is no error.
+    """
+    offer = _objects if source.startswith(_S3) else _files
+    days = _days(since, until)
+    empty = True
+    for found in offer(source, days):
+        empty = False
+        yield found
+    if empty and next(offer(source, _Days()), None) is None:
+        raise SourceError(
+            f"{source}: there are no log files in it: check the name; hidden files and what is "
+            f"in {' or '.join(sorted(NOT_LOGS))} are read only when they are named"
+        )
+
+
+def read(name: str) -> Log:
+    """
+    Read a whole log from where `find` found it.
+
+    `SourceError` when that is no longer possible, `ServiceError` when S3 fails.
+    """
+    if name.startswith(_S3):
+        return Log.of(name, clients.download(*_split(name)))
+    if name == "-":
+        if sys.stdin is None:
+            raise SourceError("-: standard input is closed: pipe a log into it")
+        return Log.of(name, sys.stdin.buffer.read())
+    try:
+        return Log.of(name, Path(name).read_bytes())
+    except OSError as error:
+        raise SourceError(f"{name}: {_fault(error)}") from error
+
+
+def _days(since: int | None, until: int | None) -> _Days:
+    """The days on which events from *since* until before *until* are delivered."""
+    first, last = _Days()
+    if since is not None:
+        first = _day(since)
+    if until is not None:
+        last = _day(until - 1 + LATE)
+    return _Days(first, last)
+
+
+def _day(second: int) -> str:
+    return time.strftime("%Y/%m/%d", time.gmtime(second))
+
+
+def _within(path: str, days: _Days) -> bool:
+    """Tell whether a file or folder may hold logs delivered on *days*; if unclear, it may."""
+    found = _DAY.search(path)
+    if not found:
+        return True
+    day = found[1]  # or a year, or a month
+    return days.first[: len(day)] <= day <= days.last[: len(day)]
+
+
+# Files
+
+
+def _files(source: str, days: _Days) -> Iterator[Found]:
+    """Find the logs of a file, a folder, a pattern or standard input."""
+    if source == "-":
+        yield Found(source, -1)
+        return
+    if not source:
+        raise SourceError("an empty name is no source: name a file, a folder or s3://bucket")
+    try:
+        status = Path(source).stat()
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError) or not any(c in source for c in "*?["):
+            raise SourceError(f"{source}: {_fault(error)}") from error
+        yield from _matches(source, days)
+        return
+    if stat.S_ISDIR(status.st_mode):
+        yield from _below(source, days, set())
+    else:
+        yield Found(source, status.st_size if stat.S_ISREG(status.st_mode) else -1)
+
+
+def _below(folder: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Found]:
+    """Find the logs below a folder that was not *entered*, names sorted by code point."""
+    try:
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in entered:
+            return
+        entered.add((status.st_dev, status.st_ino))
+        names = sorted(entry.name for entry in Path(folder).iterdir())
+    except OSError:
+        yield Found(folder, -1)
+        return
+    for name in names:
+        if not _left_out(name):
+            path = os.path.join(folder, name)  # noqa: PTH118 - a Path would make "./-" standard input
+            yield from _entry(path, days, entered)
+
+
+def _entry(path: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Found]:
+    """Find the logs of one entry of a folder, or of one match of a pattern."""
+    if not _within(path, days):
+        return
+    try:
+        status = Path(path).stat()
+    except OSError:
+        yield Found(path, -1)
+        return
+    if stat.S_ISDIR(status.st_mode):
+        yield from _below(path, days, entered)
+    elif stat.S_ISREG(status.st_mode):
+        yield Found(path, status.st_size)
+
+
+def _matches(pattern: str, days: _Days) -> Iterator[Found]:
+    """Find the logs that match a pattern; of a folder that matches, all below it."""
+    path = Path(pattern)
+    try:
+        matches = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
+    except ValueError as error:
+        raise SourceError(f"{pattern}: no pattern: {error}: write folder/**/*.json.gz") from error
+    if not matches:
+        raise SourceError(f"{pattern}: nothing matches this pattern: check it with ls")
+    entered: set[tuple[int, int]] = set()
+    walked: set[PurePath] = set()
+    for match in matches:
+        here = PurePath(match)
+        named_by_chance = set(here.parts) - set(path.parts)
+        if any(map(_left_out, named_by_chance)) or not walked.isdisjoint(here.parents):
+            continue
+        walked.add(here)
+        yield from _entry(match, days, entered)
+
+
+def _left_out(name: str) -> bool:
+    return name.startswith(".") or name in NOT_LOGS
+
+
+def _fault(error: OSError) -> str:
+    """What kept a file from being read, and the way on."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file or folder: check the name"
+    if isinstance(error, PermissionError):
+        return "permission denied: make it readable for this user"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder: name a file"
+    return f"it cannot be read: {error.strerror}: check the disk or the link"
+
+
+# S3
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The bucket and the key of ``s3://bucket/key``."""
+    bucket, _, key = name.removeprefix(_S3).partition("/")
+    return bucket, key
+
+
+def _objects(source: str, days: _Days) -> Iterator[Found]:
+    """
+    Find the logs of an S3 prefix, sorted by key.
+
+    Keys come in order, 1,000 at a time, from any key on. So whatever is not wanted is jumped
+    over: the days before and after, the digests. That is about two requests for each region and
+    one for each 1,000 logs, whatever lies above and beside CloudTrail's folders; to descend
+    folder by folder would take one for each year, month and day.
+    """
+    bucket, named = _split(source)
+    prefix = _prefix(source, named)
+    page, after = _page(source, Prefix=prefix), ""
+    while True:
+        for entry in page.get("Contents", ()):
+            key = entry["Key"]
+            if key < after:
+                continue
+            after = key if key == named else _jump(key, prefix, days) or key
+            if after == key and not key.endswith("/"):  # consoles make empty "folders"
+                yield Found(f"{_S3}{bucket}/{key}", entry["Size"], entry["ETag"].strip('"'))
+                if key == named:
+                    return
+        if not page["IsTruncated"]:
+            return
+        page = _page(source, Prefix=prefix, StartAfter=after)
+
+
+def _prefix(source: str, key: str) -> str:
+    """
+    Say what to list for *key*: the object of that name, else the folder, else all that begins so.
+
+    ``logs`` means the folder and not ``logs-old`` too; ``2023/07/1`` the tenth to the nineteenth.
+    """
+    folder = f"{key}/"
+    if not key or key.endswith("/"):
+        return key
+    if any(e["Key"] == key for e in _page(source, Prefix=key, MaxKeys=1).get("Contents", ())):
+        return key
+    return folder if _page(source, Prefix=folder, MaxKeys=1).get("Contents") else key
+
+
+def _page(source: str, **request: str | int) -> dict[str, Any]:
+    """List at most 1,000 objects of the bucket of *source*."""
+    with clients.reading(source):
+        page: dict[str, Any] = clients.s3().list_objects_v2(Bucket=_split(source)[0], **request)
+        return page
+
+
+def _jump(key: str, prefix: str, days: _Days) -> str:
+    """
+    Say after which text to go on when *key* is not wanted; empty when it is.
+
+    In code points ``0`` comes next after ``/`` and ``:`` after ``9``, so what is jumped over is
+    one folder, or the days in one region.
+    """
+    other = _OTHER.search(key)
+    if other and other.end() >= len(prefix):  # the prefix does not name that folder
+        return key[: other.end()] + "0"
+    dated = _DAY.search(key)
+    if not dated or _within(key, days):
+        return ""
+    return key[: dated.start(1)] + (days.first if dated[1] < days.first else ":")

@@ -1,0 +1,75 @@
+"""
+What can be chosen, in one table, read once and checked at the door.
+
+Each setting is the environment variable ``APITRACKER_<NAME>``; docs/settings.md lists them.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from apitracker.errors import SettingsError
+
+PREFIX: Final = "APITRACKER_"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings, with their defaults."""
+
+    max_log_bytes: int = 512 * 1024 * 1024
+    """The most that one log may hold when inflated: what is longer is refused by name."""
+
+    processes: int = 0
+    """How many processes read logs; 0 is one for each processor."""
+
+    store: Path = Path("usage.duckdb")
+    """The embedded store."""
+
+    def __post_init__(self) -> None:
+        """`ValueError` if a number is out of its range."""
+        if self.max_log_bytes < 1:
+            raise ValueError("max_log_bytes must be at least 1")
+        if self.processes < 0:
+            raise ValueError("processes must be at least 0")
+
+    @property
+    def workers(self) -> int:
+        """How many processes to read logs with, at least one."""
+        if self.processes:
+            return self.processes
+        # What this process may use, which a container limits; macOS cannot tell.
+        usable = getattr(os, "sched_getaffinity", None)
+        return len(usable(0)) if usable else os.cpu_count() or 1
+
+
+def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """
+    Read the settings from *environ*; the names there that are no settings come back beside them.
+
+    `SettingsError` names the variable with a bad value and says what is wanted.
+    """
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
+    }
+    known = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    values = {}
+    for name in given.keys() & known.keys():
+        try:
+            values[name] = msgspec.convert(given[name], known[name], strict=False, dec_hook=_hook)
+            Settings(**{name: values[name]})
+        except (msgspec.ValidationError, ValueError) as e:
+            raise SettingsError(f"{PREFIX}{name.upper()}={given[name]}: {e}") from e
+    unknown = sorted(PREFIX + name.upper() for name in given.keys() - known.keys())
+    return Settings(**values), unknown
+
+
+def _hook(kind: type, value: str) -> object:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)

@@ -1,0 +1,435 @@
+"""Files, folders, patterns and standard input as sources. S3 is in aws/test_s3_sources.py."""
+
+import hashlib
+import io
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from calendar import timegm
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apitracker.errors import SourceError
+from apitracker.local.sources import Found, find, read
+
+REGION = "AWSLogs/111122223333/CloudTrail/eu-west-1"
+JULY_10 = timegm((2023, 7, 10, 0, 0, 0))
+DAY = 86_400
+
+
+def plant(folder: Path, *names: str) -> Path:
+    """Write files that hold their own names; the folder."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return folder
+
+
+def below(folder: Path, found: Iterable[Found]) -> list[str]:
+    """The names found, seen from *folder*."""
+    return [os.path.relpath(f.name, folder) for f in found]
+
+
+class TestFile:
+    """A file that is named."""
+
+    def test_is_found_by_the_name_given(self, tmp_path: Path) -> None:
+        """It comes back with its name as it was typed, and its size."""
+        file = plant(tmp_path, "a.json") / "a.json"
+
+        assert [(str(file), 6, "")] == list(find(str(file)))
+
+    def test_missing(self) -> None:
+        """What is not there is named, with what to do."""
+        with pytest.raises(SourceError, match=r"^no/log\.json: there is no such .*: check"):
+            list(find("no/log.json"))
+
+    def test_below_a_file(self, tmp_path: Path) -> None:
+        """A file has nothing below it."""
+        plant(tmp_path, "a.json")
+
+        with pytest.raises(SourceError, match=r"a\.json/b: it cannot be read: Not a directory"):
+            list(find(f"{tmp_path}/a.json/b"))
+
+    def test_empty_name(self) -> None:
+        """An empty name is not the current folder."""
+        with pytest.raises(SourceError, match="an empty name"):
+            list(find(""))
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            ".hidden",
+            "CloudTrail-Digest/d.json.gz",
+            "CloudTrail-Insight/i.json.gz",
+            f"{REGION}/1999/01/01/l.json.gz",
+        ],
+    )
+    def test_named_is_found(self, tmp_path: Path, name: str) -> None:
+        """What would be left out of a folder is found when it is named, at any time."""
+        file = str(plant(tmp_path, name) / name)
+
+        assert [Found(file, len(name))] == list(find(file, since=JULY_10, until=JULY_10 + 1))
+
+    def test_pipe_has_no_size(self, tmp_path: Path) -> None:
+        """A pipe may be named, as a shell's <(…) does."""
+        os.mkfifo(tmp_path / "pipe")
+
+        assert [(f"{tmp_path}/pipe", -1, "")] == list(find(f"{tmp_path}/pipe"))
+
+
+class TestFolder:
+    """A folder, with all below it."""
+
+    def test_is_walked_in_order_of_code_points(self, tmp_path: Path) -> None:
+        """The order is that of the names in each folder, whatever the file system's is."""
+        plant(tmp_path, "é", "a/2", "a/10", "b", "B", "a.json", "a/b/c")
+
+        assert below(tmp_path, find(str(tmp_path))) == [
+            "B",
+            "a/10",
+            "a/2",
+            "a/b/c",
+            "a.json",
+            "b",
+            "é",
+        ]
+
+    def test_names_begin_as_typed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file called ``-`` in the current folder is not taken for standard input."""
+        plant(tmp_path, "-")
+        monkeypatch.chdir(tmp_path)
+
+        assert list(find(".")) == [("./-", 1, "")]
+
+    def test_leaves_out_what_is_no_log(self, tmp_path: Path) -> None:
+        """Digests, insights and hidden files are left out, foreign files are not."""
+        plant(
+            tmp_path,
+            "AWSLogs/1/CloudTrail/l.json.gz",
+            "AWSLogs/1/CloudTrail-Digest/d.json.gz",
+            "AWSLogs/1/CloudTrail-Insight/i.json.gz",
+            "AWSLogs/1/Config/c.json.gz",
+            ".DS_Store",
+            ".git/config",
+            "notes.txt",
+        )
+
+        assert below(tmp_path, find(str(tmp_path))) == [
+            "AWSLogs/1/CloudTrail/l.json.gz",
+            "AWSLogs/1/Config/c.json.gz",
+            "notes.txt",
+        ]
+
+    @pytest.mark.parametrize("name", [".hidden", "CloudTrail-Digest"])
+    def test_named_is_walked(self, tmp_path: Path, name: str) -> None:
+        """A folder that would be left out of another is walked when it is named."""
+        plant(tmp_path, f"{name}/a/b")
+
+        assert [f"{name}/a/b"] == below(tmp_path, find(f"{tmp_path}/{name}"))
+
+    @pytest.mark.parametrize("names", [(), (".hidden", "CloudTrail-Digest/d")])
+    def test_without_logs(self, tmp_path: Path, names: tuple[str, ...]) -> None:
+        """A folder without a log is an error."""
+        plant(tmp_path, *names)
+
+        with pytest.raises(SourceError, match=f"^{tmp_path}: there are no log files in it"):
+            list(find(str(tmp_path)))
+        with pytest.raises(SourceError, match=f"^{tmp_path}: there are no log files in it"):
+            list(find(str(tmp_path), since=JULY_10))
+
+    def test_leaves_out_what_is_no_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A pipe would be waited for and a socket cannot be read."""
+        plant(tmp_path, "log")
+        os.mkfifo(tmp_path / "pipe")
+        monkeypatch.chdir(tmp_path)  # the address of a socket must be short
+
+        with socket.socket(socket.AF_UNIX) as unix:
+            unix.bind("socket")
+
+            assert list(find(".")) == [("./log", 3, "")]
+
+    def test_with_links_in_circles(self, tmp_path: Path) -> None:
+        """A folder is entered once, however many ways lead to it."""
+        plant(tmp_path, "a/log", "b/log")
+        (tmp_path / "a" / "up").symlink_to(tmp_path)
+        (tmp_path / "b" / "down").symlink_to(tmp_path / "a")
+        (tmp_path / "latest").symlink_to(tmp_path / "b")
+
+        assert below(tmp_path, find(str(tmp_path))) == ["a/log", "b/log"]
+
+    def test_follows_links(self, tmp_path: Path) -> None:
+        """What a link leads to is found under the name of the link."""
+        plant(tmp_path, "elsewhere/day/log", "here/log")
+        (tmp_path / "here" / "day").symlink_to(tmp_path / "elsewhere" / "day")
+
+        assert below(tmp_path, find(f"{tmp_path}/here")) == ["here/day/log", "here/log"]
+
+    def test_with_a_broken_link(self, tmp_path: Path) -> None:
+        """A link to nothing is found, so that reading it can name it, and so is the rest."""
+        plant(tmp_path, "log")
+        (tmp_path / "broken").symlink_to("nowhere")
+        (tmp_path / "itself").symlink_to("itself")
+
+        assert below(tmp_path, find(str(tmp_path))) == ["broken", "itself", "log"]
+        with pytest.raises(SourceError, match="broken: there is no such file"):
+            read(f"{tmp_path}/broken")
+        with pytest.raises(SourceError, match="itself: it cannot be read: Too many levels"):
+            read(f"{tmp_path}/itself")
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    def test_that_may_not_be_entered(self, tmp_path: Path) -> None:
+        """A closed folder is found as it is, so that reading names it, and so is the rest."""
+        plant(tmp_path, "closed/log", "log")
+        (tmp_path / "closed").chmod(0)
+
+        assert below(tmp_path, find(str(tmp_path))) == ["closed", "log"]
+        with pytest.raises(SourceError, match="closed: permission denied"):
+            read(f"{tmp_path}/closed")
+
+
+class TestPattern:
+    """A glob that the shell has left to us."""
+
+    class Case(NamedTuple):
+        """A pattern, and what it finds."""
+
+        pattern: str
+        found: list[str]
+
+    @pytest.mark.parametrize(
+        "case",
+        [
+            Case("*.json", ["a.json", "b.json"]),
+            Case("?.json", ["a.json", "b.json"]),
+            Case("[b-z].json", ["b.json"]),
+            Case("sub/*", ["sub/c.json", "sub/deep/d.txt"]),
+            Case("**/*.json", ["a.json", "b.json", "sub/c.json"]),
+            Case("**", ["a.json", "b.json", "sub/c.json", "sub/deep/d.txt"]),
+            Case("s*", ["sub/c.json", "sub/deep/d.txt"]),
+            Case("*/../a.json", ["a.json"]),
+            Case("*/CloudTrail-Digest/*", ["sub/CloudTrail-Digest/x.json"]),
+            Case("sub/.hidden/*", ["sub/.hidden/y.json"]),
+        ],
+        ids=lambda case: case.pattern,
+    )
+    def test_finds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+        """Files, and all below folders, each once; digests and hidden files only if named."""
+        plant(
+            tmp_path,
+            "a.json",
+            "b.json",
+            "sub/c.json",
+            "sub/deep/d.txt",
+            "sub/CloudTrail-Digest/x.json",
+            "sub/.hidden/y.json",
+        )
+        monkeypatch.chdir(tmp_path)
+
+        assert case.found == below(tmp_path, find(f"{tmp_path}/{case.pattern}"))
+        assert case.found == below(tmp_path, find(case.pattern))
+
+    def test_name_with_such_characters(self, tmp_path: Path) -> None:
+        """A file whose name looks like a pattern is meant before what it would match."""
+        plant(tmp_path, "[a].json", "a.json")
+
+        assert below(tmp_path, find(f"{tmp_path}/[a].json")) == ["[a].json"]
+
+    def test_matches_nothing(self, tmp_path: Path) -> None:
+        """A pattern that matches nothing is an error that names it."""
+        with pytest.raises(SourceError, match=r"\*\.json: nothing matches this pattern: check"):
+            list(find(f"{tmp_path}/*.json"))
+
+    def test_with_links_in_circles(self, tmp_path: Path) -> None:
+        """``**`` ends, and finds a file once."""
+        plant(tmp_path, "a/log", "b/log")
+        for folder in "ab":
+            for link in "xy":
+                (tmp_path / folder / link).symlink_to(tmp_path)
+
+        assert below(tmp_path, find(f"{tmp_path}/**/log")) == ["a/log", "b/log"]
+
+
+class TestStandardInput:
+    """The source ``-``."""
+
+    def test_is_found_without_looking(self) -> None:
+        """It is there, and of unknown size."""
+        assert list(find("-", since=JULY_10)) == [("-", -1, "")]
+
+    def test_is_read_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is one log of bytes."""
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\x1f\x8b\xff")))
+
+        log = read("-")
+
+        assert (log.name, log.body) == ("-", b"\x1f\x8b\xff")
+
+    def test_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Python has no standard input when it was started without one."""
+        monkeypatch.setattr(sys, "stdin", None)
+
+        with pytest.raises(SourceError, match=r"^-: standard input is closed"):
+            read("-")
+
+
+DAYS = [
+    "2022/12/31",
+    "2023/06/30",
+    "2023/07/09",
+    "2023/07/10",
+    "2023/07/11",
+    "2023/07/12",
+    "2024/01/01",
+]
+
+
+class TestDays:
+    """Event times, and the folders by day of delivery."""
+
+    class Case(NamedTuple):
+        """A period, and the days of `DAYS` on which its events may have been delivered."""
+
+        since: int | None
+        until: int | None
+        days: list[str]
+
+    @pytest.mark.parametrize(
+        "case",
+        [
+            Case(None, None, DAYS),
+            Case(JULY_10, None, DAYS[3:]),
+            Case(JULY_10 - 1, None, DAYS[2:]),
+            Case(JULY_10 + DAY - 1, None, DAYS[3:]),
+            Case(None, JULY_10, DAYS[:4]),
+            Case(None, JULY_10 + 1, DAYS[:5]),
+            Case(None, JULY_10 + DAY, DAYS[:5]),
+            Case(JULY_10, JULY_10 + DAY, DAYS[3:5]),
+            Case(JULY_10 - 2 * DAY, JULY_10 - DAY, DAYS[2:3]),
+            Case(JULY_10 + 99 * DAY, JULY_10 + 100 * DAY, []),
+        ],
+    )
+    @pytest.mark.parametrize("root", ["", f"/{REGION}", f"/{REGION}/202*", "/AWSLogs/*/CloudTrail"])
+    def test_are_those_of_the_period_and_one_more(
+        self, tmp_path: Path, case: Case, root: str
+    ) -> None:
+        """The day of *since* is the first; one day after *until* is the last."""
+        plant(tmp_path, *(f"{REGION}/{day}/log" for day in DAYS))
+
+        found = find(f"{tmp_path}{root}", since=case.since, until=case.until)
+
+        assert [f"{REGION}/{day}/log" for day in case.days] == below(tmp_path, found)
+
+    def test_of_an_organisation(self, tmp_path: Path) -> None:
+        """Every account and region of an organisation is looked into."""
+        for region in ("us-gov-west-1", "cn-north-1", "eusc-de-east-1"):
+            at = f"p/AWSLogs/o-a1b2/111122223333/CloudTrail/{region}"
+            plant(tmp_path, f"{at}/2023/07/09/old", f"{at}/2023/07/10/{region}")
+
+        found = find(str(tmp_path), since=JULY_10)
+
+        assert [Path(f.name).name for f in found] == [
+            "cn-north-1",
+            "eusc-de-east-1",
+            "us-gov-west-1",
+        ]
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "2023/01/01/log",
+            "CloudTrail/2023/01/01/log",
+            "CloudTrail/backup/2023/01/01/log",
+            "CloudTrail/eu-west-1/20230101/log",
+            "CloudTrail/eu-west-1/2023-01/log",
+            "CloudTrail/eu-west-1/log",
+            "notCloudTrail/eu-west-1/2023/01/01/log",
+        ],
+    )
+    def test_elsewhere_say_nothing(self, tmp_path: Path, name: str) -> None:
+        """Dates in folders that CloudTrail did not make may mean anything."""
+        plant(tmp_path, name)
+
+        assert [name] == below(tmp_path, find(str(tmp_path), since=JULY_10))
+
+    @given(
+        happened=st.integers(0, 30 * DAY),
+        delay=st.integers(0, DAY),
+        before=st.integers(0, 9 * DAY),
+        after=st.integers(1, 9 * DAY),
+    )
+    def test_lose_nothing_that_is_less_than_a_day_late(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        happened: int,
+        delay: int,
+        before: int,
+        after: int,
+    ) -> None:
+        """An event of the period that was delivered within a day of it is found."""
+        folder = tmp_path_factory.getbasetemp() / "month"
+        if not folder.exists():
+            plant(
+                folder,
+                *(f"{REGION}/2023/07/{d:02}/log" for d in range(1, 32)),
+                *(f"{REGION}/2023/08/{d:02}/log" for d in range(1, 3)),
+            )
+        day = (happened + delay) // DAY
+        delivered = f"2023/07/{day + 1:02}" if day < 31 else f"2023/08/{day - 30:02}"
+        event = timegm((2023, 7, 1, 0, 0, 0)) + happened
+
+        found = find(str(folder), since=event - before, until=event + after)
+
+        assert f"{REGION}/{delivered}/log" in below(folder, found)
+
+
+class TestRead:
+    """A file that was found."""
+
+    def test_gives_the_bytes_as_they_are(self, tmp_path: Path) -> None:
+        """Nothing is unpacked, and the id is the SHA-256 of the file."""
+        (tmp_path / "log").write_bytes(b"\x1f\x8b\x00\n")
+
+        log = read(f"{tmp_path}/log")
+
+        assert (f"{tmp_path}/log", b"\x1f\x8b\x00\n") == (log.name, log.body)
+        assert hashlib.sha256(b"\x1f\x8b\x00\n").hexdigest() == log.id
+
+    def test_after_it_vanished(self, tmp_path: Path) -> None:
+        """A file that went away in between is named, and the cause is kept."""
+        with pytest.raises(SourceError, match="gone: there is no such file") as raised:
+            read(f"{tmp_path}/gone")
+
+        assert isinstance(raised.value.__cause__, FileNotFoundError)
+
+    def test_of_a_folder(self, tmp_path: Path) -> None:
+        """A folder is no log."""
+        with pytest.raises(SourceError, match=": it is a folder: name a file"):
+            read(str(tmp_path))
+
+
+def test_found_travels() -> None:
+    """What is found can be sent to another process."""
+    found = Found("s3://bucket/key", 7, "etag")
+
+    assert found == pickle.loads(pickle.dumps(found))  # noqa: S301 - our own
+
+
+def test_finding_files_loads_no_boto3() -> None:
+    """Reading files does not wait for boto3 to be imported."""
+    program = (
+        "import sys; from apitracker.local.sources import find; next(find(sys.executable)); "
+        "sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
