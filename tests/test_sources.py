@@ -216,6 +216,7 @@ class TestPattern:
             Case("sub/*", ["sub/c.json", "sub/deep/d.txt"]),
             Case("**/*.json", ["a.json", "b.json", "sub/c.json"]),
             Case("**", ["a.json", "b.json", "sub/c.json", "sub/deep/d.txt"]),
+            Case("**/*", ["a.json", "b.json", "sub/c.json", "sub/deep/d.txt"]),
             Case("s*", ["sub/c.json", "sub/deep/d.txt"]),
             Case("*/../a.json", ["a.json"]),
             Case("*/CloudTrail-Digest/*", ["sub/CloudTrail-Digest/x.json"]),

@@ -9,6 +9,8 @@ Every error that is ours, as one tree:
     ├── WorkerError    a process that reads logs was killed
     ├── StoreError     the store cannot be opened, read or written
     └── ServiceError   AWS refused or could not be reached
+        └── TransportError    no whole answer came; says whether the request may have counted
+                              (in account.signing)
 
 A message names the thing, the fault and the way on.
 """

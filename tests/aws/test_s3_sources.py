@@ -1,6 +1,8 @@
 """S3 as a source, over its real API."""
 
 import hashlib
+import subprocess
+import sys
 from calendar import timegm
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -403,6 +405,16 @@ class TestClient:
             "http://localhost:2",
         )
 
+    def test_is_not_shared_with_a_forked_process(self) -> None:
+        """Two processes on one connection would read each other's answers."""
+        program = (
+            "import os; from apitracker.account.clients import s3; mine = s3(); "
+            "child = os.fork() or os._exit(s3() is mine); "
+            "raise SystemExit(os.waitpid(child, 0)[1])"
+        )
+
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
     def test_goes_to_aws_by_the_name_of_the_bucket(self) -> None:
         """Without an endpoint, S3 is asked the way AWS wants it, and five times."""
         s3 = clients.s3()
@@ -411,6 +423,7 @@ class TestClient:
         assert url.startswith("https://bucket.s3.amazonaws.com/k?")
         assert s3.meta.config.retries["mode"] == "standard"
         assert s3.meta.config.retries["total_max_attempts"] == 5
+        assert s3.meta.config.connect_timeout == 10
 
     def test_leaves_the_attempts_to_the_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The variables that AWS documents go before what we would choose."""

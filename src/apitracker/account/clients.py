@@ -50,11 +50,10 @@ def s3() -> "BaseClient":
     """
     A client for S3, made once for each process and setting of the AWS_* environment.
 
-    Where AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3 is set, the bucket stands in the path: the
-    services that one would put there do not always answer to names like bucket.localhost.
+    It goes to AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3 where that is set, with the bucket in the
+    path; botocore sees to both.
     """
-    overridden = "AWS_ENDPOINT_URL" in os.environ or "AWS_ENDPOINT_URL_S3" in os.environ
-    return _client("s3", path_style=overridden, made_for=_surroundings())
+    return _client("s3", made_for=_surroundings())
 
 
 def download(bucket: str, key: str, *, again: int = DOWNLOADS - 1) -> bytes:
@@ -116,7 +115,8 @@ def _fault(error: Exception) -> str:
         return f"no AWS credentials were found: {SIGN_IN}"
     if isinstance(error, unanswered):
         return f"no whole answer came from AWS: {error}: check the network and AWS_ENDPOINT_URL"
-    return f"AWS could not be asked: {error}: check the AWS_* variables and ~/.aws/config, or {SIGN_IN}"
+    way_on = f"check the AWS_* variables and ~/.aws/config, or {SIGN_IN}"
+    return f"AWS could not be asked: {error}: {way_on}"
 
 
 def _surroundings() -> tuple[int, tuple[tuple[str, str], ...]]:
@@ -130,7 +130,7 @@ def _surroundings() -> tuple[int, tuple[tuple[str, str], ...]]:
 
 
 @lru_cache(maxsize=8)
-def _client(service: str, *, path_style: bool, made_for: object) -> "BaseClient":
+def _client(service: str, *, made_for: object) -> "BaseClient":
     """Make a client; the same arguments give the same one. Loading boto3 takes a while."""
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
@@ -139,10 +139,6 @@ def _client(service: str, *, path_style: bool, made_for: object) -> "BaseClient"
     retries: dict[str, Any] = {"mode": os.environ.get("AWS_RETRY_MODE", "standard")}
     if "AWS_MAX_ATTEMPTS" not in os.environ:
         retries["total_max_attempts"] = ATTEMPTS
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        retries=retries,
-        s3={"addressing_style": "path"} if path_style else None,
-    )
+    config = Config(connect_timeout=CONNECT_SECONDS, retries=retries)
     # A session of its own: boto3's default one must not be used by two threads at once.
     return boto3.session.Session().client(service, config=config)

@@ -1,7 +1,7 @@
 """Delivered bytes become text: gzip is recognised by its content, never by a name."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 from isal import igzip_lib, isal_zlib
 
@@ -10,7 +10,7 @@ from apitracker.errors import LogError
 
 GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-DAMAGED: Final[type[Exception]] = isal_zlib.error
+DAMAGED: Final = cast("type[Exception]", isal_zlib.error)  # isal's stub has it wrong
 PIECE = 128 * 1024  # bytes of text at a time: what is worked on stays in the processor's cache
 
 

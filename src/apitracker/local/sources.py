@@ -139,7 +139,7 @@ def _within(path: str, days: _Days) -> bool:
     if not found:
         return True
     day = found[1]  # or a year, or a month
-    return days.first[: len(day)] <= day <= days.last[: len(day)]
+    return days.first[: len(day)] <= day <= days.last
 
 
 # Files

@@ -1,0 +1,61 @@
+# Everything a developer types. A target makes what it needs: nothing is installed by hand.
+
+PYTHON ?= python3
+BIN = .venv/bin
+QUIET = --quiet --disable-pip-version-check
+
+.PHONY: run test check browser bench clean
+.DEFAULT_GOAL = run
+
+# A synthetic trail, its counts, and who is throttled and denied.
+run: .venv/run
+	@test -d sample-trail || $(BIN)/apitracker sample sample-trail
+	@$(BIN)/apitracker ingest sample-trail
+	@printf '\nThe busiest APIs:\n'
+	@$(BIN)/apitracker top 10
+	@printf '\nThrottled, and who was:\n'
+	@$(BIN)/apitracker top 5 --by eventName,caller --where outcome=throttled
+	@printf '\nWho calls the API that is throttled:\n'
+	@$(BIN)/apitracker top 3 --by caller --where eventName=DescribeInstances
+	@printf '\nDenied, and who was:\n'
+	@$(BIN)/apitracker top 5 --by eventName,caller --where outcome=denied
+	@printf '\nNext, with your own logs:\n'
+	@printf '  $(BIN)/apitracker count FOLDER --by minute,eventName\n'
+	@printf '  $(BIN)/apitracker ingest s3://BUCKET/PREFIX --store mine.duckdb\n'
+	@printf '  $(BIN)/apitracker top --store mine.duckdb --since 24h\n'
+	@printf '  $(BIN)/apitracker --help\n'
+
+test: .venv/development .venv-emulator/installed
+	$(BIN)/pytest
+
+check: .venv/development
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(MAKE) test
+
+bench: .venv/development
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv .venv-emulator build dist
+
+.venv/made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run: .venv/made requirements/run.txt pyproject.toml
+	$(BIN)/pip install $(QUIET) -r requirements/run.txt
+	$(BIN)/pip install $(QUIET) --no-deps --editable .
+	@touch $@
+
+.venv/development: .venv/run requirements/development.txt
+	$(BIN)/pip install $(QUIET) -r requirements/development.txt
+	@touch $@
+
+# The local AWS has a virtualenv of its own: it pins other versions of what we use.
+.venv-emulator/installed: requirements/emulator.txt
+	$(PYTHON) -m venv .venv-emulator
+	.venv-emulator/bin/pip install $(QUIET) -r requirements/emulator.txt
+	@touch $@
