@@ -29,6 +29,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     store: Path = Path("usage.duckdb")
     """The embedded store."""
 
+    namespace: str = "API-COUNT"
+    """The CloudWatch namespace of the metric set ``api``."""
+
+    include: str = ""
+    """Publish only calls that match: FIELD=GLOB, several separated by spaces."""
+
+    exclude: str = ""
+    """Do not publish calls that match: FIELD=GLOB, several separated by spaces."""
+
     def __post_init__(self) -> None:
         """`ValueError` if a number is out of its range."""
         if self.max_log_bytes < 1:

@@ -5,44 +5,45 @@ from typing import Final, cast
 
 from isal import igzip_lib, isal_zlib
 
-from apitracker.core.model import Log
 from apitracker.errors import LogError
 
 GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-DAMAGED: Final = cast("type[Exception]", isal_zlib.error)  # isal's stub has it wrong
+# isal's type stub has an instance here, not the class.
+DAMAGED: Final = cast("type[Exception]", isal_zlib.error)
 PIECE = 128 * 1024  # bytes of text at a time: what is worked on stays in the processor's cache
 
 
-def inflate(log: Log, *, max_bytes: int) -> Iterator[bytes]:
+def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:
     """
-    Give the text of *log* in pieces, gzip or not, without a byte order mark.
+    Give the text of *body* in pieces, gzip or not, without a byte order mark.
 
     All members of a gzip stream are read: readers that stop at the first lose the rest.
-    `LogError` if the log is empty, cut off, damaged or longer than *max_bytes* when inflated.
+    `LogError`, naming *name*, if *body* is empty, cut off, damaged or longer than *max_bytes*
+    when inflated.
     """
     size = 0
-    for piece in _members(log) if log.body.startswith(GZIP) else _slices(log.body):
+    for piece in _members(body, name) if body.startswith(GZIP) else _slices(body):
         text = piece.removeprefix(BYTE_ORDER_MARK) if size == 0 else piece
         size += len(piece)
         if size > max_bytes:
             raise LogError(
-                log.name,
+                name,
                 f"holds more than {max_bytes:,} bytes when inflated; "
                 "raise APITRACKER_MAX_LOG_BYTES if that is right",
             )
         if text:
             yield text
     if size == 0:
-        raise LogError(log.name, 'is empty; a log without records is {"Records":[]}')
+        raise LogError(name, 'is empty; a log without records is {"Records":[]}')
 
 
 def _slices(body: bytes) -> Iterator[bytes]:
     return (body[at : at + PIECE] for at in range(0, len(body), PIECE))
 
 
-def _members(log: Log) -> Iterator[bytes]:
-    rest = log.body
+def _members(body: bytes, name: str) -> Iterator[bytes]:
+    rest = body
     while rest.startswith(GZIP):
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         given = rest
@@ -50,11 +51,11 @@ def _members(log: Log) -> Iterator[bytes]:
             try:
                 piece = member.decompress(given, PIECE)
             except DAMAGED as e:
-                raise LogError(log.name, f"is damaged: {e}; fetch it again") from e
+                raise LogError(name, f"is damaged: {e}; fetch it again") from e
             if not piece and not member.eof and member.needs_input:
-                raise LogError(log.name, "is cut off: its gzip stream has no end; fetch it again")
+                raise LogError(name, "is cut off: its gzip stream has no end; fetch it again")
             yield piece
             given = b""
         rest = member.unused_data
     if rest.strip(b"\0"):  # padding with zeros is common and means nothing
-        raise LogError(log.name, f"is damaged: {len(rest):,} bytes after its gzip stream")
+        raise LogError(name, f"is damaged: {len(rest):,} bytes after its gzip stream")

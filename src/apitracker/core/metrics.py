@@ -131,7 +131,8 @@ def timely(datums: Iterable[Datum], now: float) -> tuple[list[Datum], list[Datum
 
     It refuses a whole request for one datum older than two weeks or over two hours ahead.
     """
-    taken, refused = [], []
+    taken: list[Datum] = []
+    refused: list[Datum] = []
     for datum in datums:
         fits = now - OLDEST <= datum.timestamp <= now + NEWEST
         (taken if fits else refused).append(datum)

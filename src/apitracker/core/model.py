@@ -12,12 +12,13 @@ class Log(Struct, frozen=True):
     What was delivered as one piece: a log file, an S3 object, a subscription payload.
 
     The unit of work, of identity, of retry and of accounting. *id* is the SHA-256, in hex, of
-    what was delivered; *name* says where it was found and stands in every error about it.
+    what was delivered; *name* says where it was found and stands in every error about it. *body*
+    is the bytes of a file or an object, or the messages of a payload, a record each.
     """
 
     id: str
     name: str
-    body: bytes
+    body: bytes | list[str]
 
     @classmethod
     def of(cls, name: str, body: bytes) -> "Log":

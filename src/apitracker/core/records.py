@@ -270,6 +270,7 @@ def _sign_in_failed(record: Record) -> bool:
 
 # --- from text to records -----------------------------------------------------------------------
 
+MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
 HEAD: Final = b'{"Records":['
 TAIL: Final = b"]}"
 
@@ -292,7 +293,17 @@ LONE_SURROGATE: Final = re.compile(
 
 def _read(log: Log, max_bytes: int) -> Iterator[list[Element]]:
     """Give the log's elements: a few hundred at a time where the text can be cut, else at once."""
-    bodies = _cut(inflate(log, max_bytes=max_bytes))
+    if isinstance(log.body, list):
+        for at in range(0, len(log.body), MESSAGES):
+            messages = log.body[at : at + MESSAGES]
+            elements: list[Element]
+            try:
+                elements = list(map(_decode_record, messages))
+            except _UNREADABLE:
+                elements = [_message(message) for message in messages]
+            yield elements
+        return
+    bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
     for body in bodies:
         try:
             records = _decode_document(body).Records
@@ -373,7 +384,7 @@ def _line(line: bytes, name: str) -> list[Element]:
 
 def _is_json(text: bytes) -> bool:
     try:
-        msgspec.json.decode(_mend(text), type=Raw)
+        msgspec.json.decode(mend(text), type=Raw)
     except _UNREADABLE:
         return False
     return True
@@ -381,7 +392,7 @@ def _is_json(text: bytes) -> bool:
 
 def _elements(text: bytes, name: str) -> list[Element]:
     """Read one document of any form, element by element. `DecodeError` if it is no JSON."""
-    text = _mend(text)
+    text = mend(text)
     try:
         top = msgspec.json.decode(text, type=dict[str, Raw] | list[Raw])
     except ValidationError as e:
@@ -408,11 +419,17 @@ def _list(raw: Raw, key: str, name: str) -> list[Raw]:
 
 def _lookup_event(raw: Raw) -> Element:
     try:
-        return _element(
-            Raw(_mend(msgspec.json.decode(raw, type=LookupEvent).CloudTrailEvent.encode()))
-        )
+        return _message(msgspec.json.decode(raw, type=LookupEvent).CloudTrailEvent)
     except ValidationError as e:
         return Rejected("", f"is no event of LookupEvents: {e}")
+
+
+def _message(text: str) -> Element:
+    """Read a record that was delivered on its own."""
+    try:
+        return _decode_record(text)
+    except _UNREADABLE:
+        return _element(Raw(mend(text.encode("utf-8", "surrogatepass"))))
 
 
 def _element(raw: Raw) -> Element:
@@ -442,7 +459,7 @@ def _fit(raw: Raw, kind: type[T]) -> T:
     return kind(**fitting)
 
 
-def _mend(text: bytes) -> bytes:
+def mend(text: bytes) -> bytes:
     """Replace what is no character, invalid UTF-8 and lone surrogates, by U+FFFD."""
     text = text.decode("utf-8", "replace").encode()
     return LONE_SURROGATE.sub(lambda m: b"\\ufffd" if m[1] else m[0], text)

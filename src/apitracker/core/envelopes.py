@@ -1,0 +1,68 @@
+"""The wrappings in which AWS delivers logs are taken off."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pybase64
+from msgspec import Struct
+
+from apitracker.core.compression import inflate
+from apitracker.core.model import Log
+from apitracker.core.records import MAX_BYTES, mend
+from apitracker.errors import LogError
+
+
+class LogEvent(Struct, gc=False):
+    """A message that CloudWatch Logs delivers, and the id that stays when it does so again."""
+
+    id: str
+    message: str
+
+
+class Payload(Struct, gc=False):
+    """What a subscription filter delivers."""
+
+    messageType: str
+    logGroup: str = ""
+    logStream: str = ""
+    logEvents: list[LogEvent] = []
+
+
+_decode = msgspec.json.Decoder(Payload).decode
+
+
+def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log | None:
+    """
+    Take the log out of a CloudWatch Logs subscription *event*, as a Lambda is given it.
+
+    Its id is made of the log group and the ids of its messages, so that it is the same when it is
+    delivered again. None for a control message, by which CloudWatch Logs tries the destination.
+    `LogError` for anything else.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
+    """
+    try:
+        body = pybase64.b64decode(event["awslogs"]["data"], validate=True)
+    except (KeyError, TypeError, ValueError) as e:
+        raise LogError("event", f"is no CloudWatch Logs subscription event: {e!r}") from e
+    payload = _payload(b"".join(inflate(body, "event", max_bytes=max_bytes)))
+    if payload.messageType == "CONTROL_MESSAGE":
+        return None
+    if payload.messageType != "DATA_MESSAGE":
+        raise LogError("event", f"is of an unknown messageType: {payload.messageType!r}")
+    ids = sorted(event.id for event in payload.logEvents)
+    digest = hashlib.sha256("\n".join([payload.logGroup, *ids]).encode("utf-8", "surrogatepass"))
+    name = f"{payload.logGroup}:{payload.logStream}"
+    return Log(digest.hexdigest(), name, [event.message for event in payload.logEvents])
+
+
+def _payload(text: bytes) -> Payload:
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return _decode(mend(text))
+    except (msgspec.DecodeError, RecursionError) as e:
+        raise LogError("event", f"is no payload of a subscription: {e}") from e
