@@ -48,6 +48,7 @@ _DAY = re.compile(
     r"(?:^|/)CloudTrail/[a-z]+(?:-[a-z]+)+-[0-9]+/"  # eu-west-1, us-gov-west-1, eusc-de-east-1
     r"([0-9]{4}(?:/[0-9]{2}(?:/[0-9]{2})?)?)(?:/|$)"
 )
+_DELIVERED = re.compile(r"_CloudTrail_[a-z0-9-]+_([0-9]{8}T[0-9]{4})Z_[^/]*$")
 
 
 class Found(NamedTuple):
@@ -55,8 +56,8 @@ class Found(NamedTuple):
     A log that has been found and not been read.
 
     *name* is what `read` takes. *size* is in bytes; -1 is not known and stands for standard
-    input or a pipe, which only the process that found it can read. *etag* changes when an S3
-    object does and is empty for a file.
+    input or a pipe, which only the process that found it can read. *etag* changes when the file
+    or the S3 object does; it is empty where that cannot be told.
     """
 
     name: str
@@ -65,10 +66,15 @@ class Found(NamedTuple):
 
 
 class _Days(NamedTuple):
-    """The first and the last day of delivery that are wanted, as ``YYYY/MM/DD``."""
+    """
+    When what is wanted was delivered.
+
+    *first* and *last* are days, as ``YYYY/MM/DD``; nothing before *minute*, ``YYYYMMDDTHHMM``.
+    """
 
     first: str = "0000/00/00"
     last: str = "9999/99/99"
+    minute: str = ""
 
 
 def find(source: str, *, since: int | None = None, until: int | None = None) -> Iterator[Found]:
@@ -121,12 +127,13 @@ def read(name: str) -> Log:
 
 def _days(since: int | None, until: int | None) -> _Days:
     """The days on which events from *since* until before *until* are delivered."""
-    first, last = _Days()
+    days = _Days()
     if since is not None:
-        first = _day(since)
+        minute = time.strftime("%Y%m%dT%H%M", time.gmtime(since))
+        days = days._replace(first=_day(since), minute=minute)
     if until is not None:
-        last = _day(until - 1 + LATE)
-    return _Days(first, last)
+        days = days._replace(last=_day(until - 1 + LATE))
+    return days
 
 
 def _day(second: int) -> str:
@@ -140,6 +147,12 @@ def _within(path: str, days: _Days) -> bool:
         return True
     day = found[1]  # or a year, or a month
     return days.first[: len(day)] <= day <= days.last
+
+
+def _early(path: str, days: _Days) -> bool:
+    """Tell whether a log's name says that it was delivered before what is wanted happened."""
+    delivered = _DELIVERED.search(path)
+    return delivered is not None and delivered[1] < days.minute
 
 
 # Files
@@ -162,7 +175,7 @@ def _files(source: str, days: _Days) -> Iterator[Found]:
     if stat.S_ISDIR(status.st_mode):
         yield from _below(source, days, set())
     else:
-        yield Found(source, status.st_size if stat.S_ISREG(status.st_mode) else -1)
+        yield _file(source, status) if stat.S_ISREG(status.st_mode) else Found(source, -1)
 
 
 def _below(folder: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Found]:
@@ -193,8 +206,12 @@ def _entry(path: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Fo
         return
     if stat.S_ISDIR(status.st_mode):
         yield from _below(path, days, entered)
-    elif stat.S_ISREG(status.st_mode):
-        yield Found(path, status.st_size)
+    elif stat.S_ISREG(status.st_mode) and not _early(path, days):
+        yield _file(path, status)
+
+
+def _file(path: str, status: os.stat_result) -> Found:
+    return Found(path, status.st_size, f"{status.st_mtime_ns}-{status.st_size}")
 
 
 def _matches(pattern: str, days: _Days) -> Iterator[Found]:
@@ -259,7 +276,8 @@ def _objects(source: str, days: _Days) -> Iterator[Found]:
             if key < after:
                 continue
             after = key if key == named else _jump(key, prefix, days) or key
-            if after == key and not key.endswith("/"):  # consoles make empty "folders"
+            wanted = after == key and (key == named or not _early(key, days))
+            if wanted and not key.endswith("/"):  # consoles make empty "folders"
                 yield Found(f"{_S3}{bucket}/{key}", entry["Size"], entry["ETag"].strip('"'))
                 if key == named:
                     return
