@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from apitracker.core.tally import Row
 from apitracker.core.times import label
@@ -56,12 +56,12 @@ def _json(rows: Iterable[tuple[Row, int]], fields: Sequence[str]) -> Iterator[st
     """Write one list, an object a line. Everything but ASCII is escaped, so it is inert."""
     before = "["
     for row, calls in rows:
-        values: dict[str, Any] = {
-            field: label(field, value) for field, value in zip(fields, row, strict=True)
-        }
-        yield before + json.dumps(values | {"calls": calls})
-        before = ","
-    yield "]" if before == "," else "[]"
+        values = {field: label(field, value) for field, value in zip(fields, row, strict=True)}
+        line = json.dumps({**values, "calls": calls})
+        yield before
+        before = f"  {line},"
+    yield before.removesuffix(",")
+    yield "]"
 
 
 def _labels(row: Row, fields: Sequence[str]) -> list[str]:
