@@ -49,10 +49,11 @@ def test_console_blocks_print_what_they_show(document: Path, trail: Path, tmp_pa
     environ = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "AWS_"))}
     for command, expected in [step for block in _blocks(document) for step in _steps(block)]:
         done = subprocess.run(
-            ["bash", "-c", f"{command} 2>&1"],  # noqa: S607 - the shell that the docs are written for
+            ["bash", "-c", command],  # noqa: S607 - the shell that the docs are written for
             cwd=tmp_path,
             env=environ | {"PATH": path},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
             stdin=subprocess.DEVNULL,
