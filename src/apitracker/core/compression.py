@@ -23,8 +23,8 @@ def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:
     when inflated.
     """
     size = 0
+    text = b""
     for piece in _members(body, name) if body.startswith(GZIP) else _slices(body):
-        text = piece.removeprefix(BYTE_ORDER_MARK) if size == 0 else piece
         size += len(piece)
         if size > max_bytes:
             raise LogError(
@@ -32,8 +32,12 @@ def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:
                 f"holds more than {max_bytes:,} bytes when inflated; "
                 "raise APITRACKER_MAX_LOG_BYTES if that is right",
             )
-        if text:
-            yield text
+        text += piece
+        if size > len(BYTE_ORDER_MARK):
+            yield text.removeprefix(BYTE_ORDER_MARK) if size == len(text) else text
+            text = b""
+    if 0 < size <= len(BYTE_ORDER_MARK):
+        yield text.removeprefix(BYTE_ORDER_MARK)
     if size == 0:
         raise LogError(name, 'is empty; a log without records is {"Records":[]}')
 

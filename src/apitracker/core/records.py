@@ -110,9 +110,9 @@ Element: TypeAlias = Record | Rejected | str
 
 T = TypeVar("T", bound=Struct)
 
-_decode_document = msgspec.json.Decoder(Document).decode
+_decode_document = msgspec.json.Decoder(Document | list[Record]).decode
 _decode_record = msgspec.json.Decoder(Record).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def decode(log: Log, *, max_bytes: int = MAX_BYTES) -> Decoded:
@@ -167,12 +167,13 @@ class _Seconds(dict[str, int | None]):
             return None
         try:
             time = datetime.fromisoformat(text)
-        except ValueError:
+            # CloudTrail's times are UTC; exporters sometimes drop the Z.
+            second = (time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC) - EPOCH) // SECOND
+        except (ValueError, OverflowError):  # February 30th; the year 0 in UTC
             return None
         if len(self) >= REMEMBERED:
             self.clear()
-        # CloudTrail's times are UTC; exporters sometimes drop the Z.
-        self[text] = second = (time.replace(tzinfo=time.tzinfo or UTC) - EPOCH) // SECOND
+        self[text] = second
         return second
 
 
@@ -272,16 +273,15 @@ def _sign_in_failed(record: Record) -> bool:
 
 MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
 HEAD: Final = b'{"Records":['
-TAIL: Final = b"]}"
 
 # What only a record has at its top: enough to know one that stands alone.
 RECORD_FIELDS: Final = frozenset(
     {"eventTime", "eventName", "eventSource", "eventID", "userIdentity"}
 )
 
-# Between two JSON documents one behind the other. Inside a document no "}" is followed by "{",
-# and inside a string no quote stands unescaped.
-BOUNDARY: Final = re.compile(rb'(?<=\})\s*(?=\{\s*"\w+"\s*:)')
+# Between two JSON documents one behind the other. Inside a document a comma stands between them,
+# and inside a string no quote is unescaped.
+BOUNDARY: Final = re.compile(rb'(?<=[\]}])\s*(?=(?:\[\s*)?\{\s*"\w+"\s*:)')
 
 # Escapes, one after the other, so that the second half of "\\\\ud83d" is not taken for one; the
 # group catches halves of surrogate pairs, which JSON allows, UTF-8 has no form for, and
@@ -306,9 +306,10 @@ def _read(log: Log, max_bytes: int) -> Iterator[list[Element]]:
     bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
     for body in bodies:
         try:
-            records = _decode_document(body).Records
+            document = _decode_document(body)
         except _UNREADABLE:
-            records = UNSET
+            document = Document()
+        records = document.Records if isinstance(document, Document) else document
         if records is not UNSET:
             yield cast("list[Element]", records)
             continue
@@ -323,32 +324,35 @@ def _read(log: Log, max_bytes: int) -> Iterator[list[Element]]:
 
 def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """
-    Cut one long ``{"Records":[…]}`` into several short ones.
+    Cut one long ``{"Records":[…]}`` into lists of records and, at the end, a short one.
 
-    A cut goes between two records that begin with the same key. Such a place can also stand
-    inside a record, in a list of objects; then what is cut off is no JSON, and shows it.
+    A cut goes between two records that begin with the same key. Such a place may also be in
+    another list of objects, inside a record or behind the records; then what is cut off is no
+    JSON, and shows it.
     """
-    first = next(pieces)
+    first = next(pieces, b"")
     key = first[len(HEAD) : first.find(b":", len(HEAD)) + 1]
+    if not first.startswith(HEAD) or not re.fullmatch(rb'\{"\w+":', key):
+        yield b"".join([first, *pieces])
+        return
     mark = b"}," + key
-    held = []
-    if first.startswith(HEAD) and re.fullmatch(rb'\{"\w+":', key):
-        for piece in itertools.chain([first], pieces):
-            at = piece.rfind(mark)
-            if at < 0:
-                held.append(piece)
-            else:
-                yield b"".join([*held, piece[: at + 1], TAIL])
-                held = [HEAD, piece[at + 2 :]]
-    else:
-        held = [first, *pieces]
-    yield b"".join(held)
+    held: list[bytes] = []  # since the last cut
+    for piece in itertools.chain([first[len(HEAD) :]], pieces):
+        at = piece.rfind(mark)
+        if at < 0:
+            held.append(piece)
+        else:
+            yield b"".join([b"[", *held, piece[: at + 1], b"]"])
+            held = [piece[at + 2 :]]
+    yield b"".join([HEAD, *held])
 
 
 def _join(bodies: list[bytes]) -> bytes:
     """Undo the cuts."""
-    *cut, last = [body if at == 0 else body[len(HEAD) :] for at, body in enumerate(bodies)]
-    return b",".join([*(body[: -len(TAIL)] for body in cut), last])
+    *lists, last = bodies
+    if not lists:
+        return last
+    return HEAD + b",".join([*(body[1:-1] for body in lists), last[len(HEAD) :]])
 
 
 def _documents(text: bytes, name: str) -> list[Element]:
@@ -374,12 +378,16 @@ def _line(line: bytes, name: str) -> list[Element]:
     """Read a line of JSON lines: a record as a rule, or a document; a bad one loses no other."""
     try:
         record = _decode_record(line)
-        return [record] if record.eventTime else _elements(line, name)
-    except _UNREADABLE as e:
-        fault = str(e)
+        if record.eventTime:
+            return [record]
+    except _UNREADABLE:
+        pass
+    try:
+        return _elements(line, name)
     except LogError as e:
-        fault = e.fault
-    return [_element(Raw(line))] if _is_json(line) else [Rejected("", f"is no JSON: {fault}")]
+        return [Rejected("", e.fault)]
+    except _UNREADABLE as e:
+        return [Rejected("", f"is no JSON: {e}")]
 
 
 def _is_json(text: bytes) -> bool:
@@ -453,7 +461,7 @@ def _fit(raw: Raw, kind: type[T]) -> T:
         with contextlib.suppress(*_UNREADABLE):
             fitting[field.name] = msgspec.json.decode(given[field.name], type=field.type)
             continue
-        if issubclass(field.type, Struct):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
             with contextlib.suppress(*_UNREADABLE):
                 fitting[field.name] = _fit(given[field.name], field.type)
     return kind(**fitting)
