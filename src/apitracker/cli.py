@@ -148,7 +148,7 @@ def _selecting(command: Command) -> Command:
             click.option(
                 "-o",
                 "--output",
-                type=click.File("w", encoding="utf-8", atomic=True),
+                type=click.File("w", encoding="utf-8", lazy=True),
                 default="-",
                 help="Write to this file.",
             ),
@@ -433,6 +433,7 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 50)
     try:
         code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as e:
         e.show()
         code = WRONG
@@ -445,4 +446,12 @@ def main() -> None:
     except ApiTrackerError as e:
         _say(f"apitracker: {e}")
         code = WRONG
+    except BrokenPipeError:
+        # Whoever reads has read enough. Python would say so again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as e:
+        _say(f"apitracker: what was counted could not be written: {e}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
     sys.exit(code)

@@ -48,7 +48,7 @@ def rows(calls: Sequence[Call] | Sequence[Key], by: Sequence[str]) -> Iterator[R
     It goes by columns, so that no Python code runs per call for a field that is taken as it is.
     `UsageError` if *by* names no field.
     """
-    require_fields(by)
+    require_fields(field for field in by if field not in Key._fields)
     if not by:
         return repeat((), len(calls))
     return zip(*(column(calls, field) for field in by), strict=True)
@@ -81,7 +81,7 @@ def rollup(tally: Tally, by: Sequence[str]) -> Counter[Row]:
 def require_fields(names: Iterable[str], *, kept: bool = False) -> None:
     """`UsageError` unless all *names* are fields; with *kept*, unless a Key has them too."""
     for name in names:
-        if name not in FIELDS and name not in Key._fields:
+        if name not in FIELDS:
             raise UsageError(f"{name}: no such field; choose from {', '.join(FIELDS)}")
         if kept and name in UNKEPT:
             raise UsageError(f"{name}: not kept in counts; count the logs themselves by it")

@@ -168,7 +168,10 @@ class Store:
         """Give the name and etag of each log that was added from where it can be told unchanged."""
         if not self.path.exists():
             return set()
-        with self._read() as db:
+        with _open(self.path, read_only=True) as db:
+            if _is_empty(db):
+                return set()
+            _require_schema(db, self.path)
             rows = db.execute("SELECT name, etag FROM logs WHERE etag <> ''").fetchall()
         return {(name, etag) for name, etag in rows}
 
@@ -179,10 +182,10 @@ class Store:
         """Open the file for one transaction."""
         try:
             with _open(self.path, read_only=False) as db:
-                db.execute("BEGIN")
-                if not db.execute("FROM duckdb_tables()").fetchone():
-                    db.execute(TABLES)
+                if _is_empty(db):
+                    db.execute(f"BEGIN; {TABLES} COMMIT")
                 _require_schema(db, self.path)
+                db.execute("BEGIN")
                 yield db
                 db.execute("COMMIT")
         except BaseException:
@@ -195,6 +198,8 @@ class Store:
         if not self.path.exists():
             raise StoreError(f"{self.path}: no such store; make one with: apitracker ingest SOURCE")
         with _open(self.path, read_only=True) as db:
+            if _is_empty(db):
+                raise StoreError(f"{self.path}: nothing is in this store; run apitracker ingest")
             _require_schema(db, self.path)
             yield db
 
@@ -243,6 +248,11 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
                     "try again when it is done"
                 ) from e
         time.sleep(0.02)
+
+
+def _is_empty(db: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether the first ingest into this file was ended before it had added anything."""
+    return db.execute("FROM duckdb_tables()").fetchone() is None
 
 
 def _require_schema(db: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -346,7 +356,7 @@ def _note(
             db,
             "logs",
             id=[r.id for r in read],
-            name=[r.found.name for r in read],
+            name=[_unicode(r.found.name) for r in read],
             size=[r.found.size for r in read],
             etag=[r.found.etag for r in read],
             received=[r.received for r in read],
@@ -358,13 +368,22 @@ def _note(
     if skipped:
         logs, kinds, records = zip(*skipped, strict=True)
         _insert(db, "skipped", log=logs, kind=kinds, records=records)
-    faults = [(r.found.name, "", r.fault) for r in done.unread]
-    faults += [(r.found.name, f.place, f.reason) for r in read for f in r.rejected[:FAULTS_KEPT]]
-    names = list({r.found.name for r in read} | {r.found.name for r in done.unread})
+    faults = [(_unicode(r.found.name), "", _unicode(r.fault)) for r in done.unread]
+    faults += [
+        (_unicode(r.found.name), f.place, f.reason) for r in read for f in r.rejected[:FAULTS_KEPT]
+    ]
+    names = list(
+        {_unicode(found.name) for found in [r.found for r in read] + [r.found for r in done.unread]}
+    )
     db.execute("DELETE FROM faults WHERE name IN (SELECT unnest($1))", [names])
     if faults:
         found, places, reasons = zip(*faults, strict=True)
         _insert(db, "faults", name=found, place=places, reason=reasons)
+
+
+def _unicode(name: str) -> str:
+    """Make a file's name one that can be stored: in Linux it may be any bytes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 # --- reading ------------------------------------------------------------------------------------

@@ -60,8 +60,10 @@ def _json(rows: Iterable[tuple[Row, int]], fields: Sequence[str]) -> Iterator[st
         line = json.dumps({**values, "calls": calls})
         yield before
         before = f"  {line},"
-    yield before.removesuffix(",")
-    yield "]"
+    if before == "[":
+        yield "[]"
+    else:
+        yield from (before.removesuffix(","), "]")
 
 
 def _labels(row: Row, fields: Sequence[str]) -> list[str]:
