@@ -1,9 +1,10 @@
 """The command line: parse, call, print. Data goes to stdout, words and progress to stderr."""
 
 import gc
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -11,9 +12,10 @@ from typing import IO, Any, Final
 import click
 from click.shell_completion import get_completion_class
 
+from apitracker.core.metrics import Datum
 from apitracker.core.selection import Selection, parse_where
 from apitracker.core.tally import FIELDS, Row, require_fields
-from apitracker.core.times import parse
+from apitracker.core.times import parse, write
 from apitracker.errors import (
     ApiTrackerError,
     ServiceError,
@@ -318,6 +320,261 @@ def top(  # noqa: PLR0913 - options of a command
 
 
 @cli.command()
+@_sources
+@click.option(
+    "--since", type=_Time(), help="From this eventTime on: 14d is all that CloudWatch takes."
+)
+@click.option(
+    "--until",
+    type=_Time(),
+    help="Before this eventTime: when a deployed tracker began, as its calls would count twice.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be published, and publish nothing.")
+@click.option(
+    "--resume", metavar="MARK:PAGES", help="Go on after a run that stopped, with what it printed."
+)
+@click.pass_obj
+def publish(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    *,
+    source: tuple[str, ...],
+    since: int | None,
+    until: int | None,
+    dry_run: bool,
+    resume: str | None,
+) -> None:
+    """
+    Publish the counts of log files to CloudWatch, as a deployed tracker does.
+
+    CloudWatch adds up: publishing a time twice counts it twice, and so does publishing a time
+    that a deployed tracker has covered. Give --until, the time when it was deployed, to stop
+    before it. What is older than two weeks is refused by CloudWatch; it is counted and named.
+    Namespace and rules are those of APITRACKER_NAMESPACE, _INCLUDE and _EXCLUDE.
+
+    \b
+    Examples:
+      apitracker publish trail --since 14d --until 2026-10-01T12:30Z --dry-run
+      apitracker publish trail --since 14d --until 2026-10-01T12:30Z
+      apitracker publish s3://bucket/AWSLogs/111122223333/CloudTrail --since 7d --until 6d
+
+    Exit code 0: all was published; 1: something could not be, and is named; 2: wrong usage;
+    3: AWS failed, and what was published until then is said.
+    """
+    from msgspec.structs import replace
+
+    from apitracker.account import backfill, clients
+    from apitracker.account.handler import SystemClock
+    from apitracker.account.publish import OUT_OF_TIME
+    from apitracker.core.metrics import API, Rules, plan
+
+    metrics = replace(API, namespace=settings.namespace)
+    rules = Rules(parse_where(settings.include.split()), parse_where(settings.exclude.split()))
+    by = backfill.fields(metrics, rules)
+    selection = _selection(since, until, ())
+    question = Question(by, settings.max_log_bytes, selection)
+    balance = Balance()
+    founds = _find(source, balance, since, until)
+    counts = total(_read(founds, question, settings), question, balance)
+    planned = plan(counts, by, metrics, rules)
+    _report(balance, selected=selection.timed, raising=False)
+    if planned.excluded:
+        _say(f"{planned.excluded:,} calls are not published, by APITRACKER_INCLUDE and _EXCLUDE")
+    begin = backfill.done(resume, planned.pages) if resume else 0
+    clock = SystemClock()
+    outlook = backfill.outlook(planned.pages[begin:], clock.now())
+    _say_late(outlook.late)
+    sent = f"{outlook.pages:,} requests, {outlook.datums:,} datums, {outlook.calls:,} calls"
+    if dry_run:
+        click.echo(f"would publish to {metrics.namespace}: {sent}")
+    elif outlook.pages:
+        published = backfill.send(
+            planned.pages,
+            metrics.namespace,
+            clients.connection(),
+            clock,
+            begin=begin,
+            progress=_progress(len(planned.pages)),
+        )
+        for refusal in published.refused[:NAMED]:
+            if refusal.reason != OUT_OF_TIME:
+                _say(f"{refusal.datum.metric_name}: not published: {refusal.reason}")
+        _say(
+            f"published to {metrics.namespace}: {published.requests:,} requests, "
+            f"{published.datums:,} datums, {published.calls:,} calls"
+            + (f"; {published.in_doubt:,} requests may count twice" if published.in_doubt else "")
+        )
+        if published.refused:
+            raise SystemExit(INCOMPLETE)
+    else:
+        _say("there is nothing to publish")
+    if outlook.late:
+        raise SystemExit(INCOMPLETE)
+    _report_exit(balance)
+
+
+@cli.command()
+@click.argument("api", metavar="SERVICE:API")
+@click.option(
+    "--above", type=click.IntRange(min=0), required=True, help="Ring at more calls than this."
+)
+@click.option(
+    "--per",
+    default="5m",
+    show_default=True,
+    metavar="TIME",
+    help="Within this time, in whole minutes: 1m, 5m, 1h.",
+)
+@click.option(
+    "--region", help="Calls in this region.  [default: the region that the AWS settings name]"
+)
+@click.option("--any-region", is_flag=True, help="Calls in all regions together.")
+@click.option(
+    "--notify", multiple=True, metavar="ARN", help="Tell this SNS topic, or whatever has an ARN."
+)
+@click.option("--dry-run", is_flag=True, help="Print the alarm as JSON, and make nothing.")
+@click.pass_obj
+def alarm(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    *,
+    api: str,
+    above: int,
+    per: str,
+    region: str | None,
+    any_region: bool,
+    notify: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """
+    Make or update an alarm on the calls of one API.
+
+    SERVICE is a name as the AWS CLI has it, or an eventSource in full. The alarm lives in the
+    region of the AWS settings, where the tracker publishes; --region says where the calls are
+    made. The calls of IAM are all recorded in us-east-1.
+
+    The alarm is named by API and region: the same again with another threshold, time or --notify
+    replaces it. One period above the threshold is enough; the alarm looks 15 minutes further
+    back than a period, as CloudTrail delivers late, and rings for as long.
+
+    \b
+    Examples:
+      apitracker alarm ec2:RunInstances --above 100 --per 5m --notify arn:aws:sns:…:topic
+      apitracker alarm iam:CreateUser --above 0 --region us-east-1
+      apitracker alarm s3:DeleteBucket --above 10 --per 1h --any-region
+      apitracker alarm signin.amazonaws.com:ConsoleLogin --above 50 --dry-run
+
+    What --dry-run prints is also the input of aws cloudwatch put-metric-alarm --cli-input-json.
+
+    Exit code 0: done; 2: wrong usage; 3: AWS failed.
+    """
+    from apitracker.account import alarms, clients
+
+    if region and any_region:
+        raise click.UsageError("give --region or --any-region, not both")
+    event_source, event_name = alarms.parse_api(api)
+    length = alarms.parse_period(per)
+    if not (region or any_region):
+        region = clients.client("cloudwatch").meta.region_name
+        if event_source in alarms.ELSEWHERE and region != "us-east-1":
+            _say(f"calls of {event_source} are recorded in us-east-1: give --region us-east-1")
+    wanted = alarms.Alarm(
+        event_source=event_source,
+        event_name=event_name,
+        above=above,
+        per=length,
+        region=None if any_region else region,
+        namespace=settings.namespace,
+        notify=notify,
+    )
+    requested = alarms.request(wanted)
+    if dry_run:
+        _print_json(requested)
+        return
+    alarms.put(requested, clients.client("cloudwatch"))
+    _say(f"{requested['AlarmName']}: {requested['AlarmDescription']}")
+    if not notify:
+        _say("nobody is told when it rings: give --notify ARN")
+
+
+@cli.command()
+@click.option(
+    "--top",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 400),
+    help="How many APIs.",
+)
+@click.option("--name", default="apitracker-busiest", show_default=True, help="Its name.")
+@click.option("--dry-run", is_flag=True, help="Print the dashboard as JSON, and make nothing.")
+@click.pass_obj
+def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None:
+    """
+    Make a CloudWatch dashboard of the busiest APIs of the last week.
+
+    Which they are is asked of CloudWatch, each metric in APITRACKER_NAMESPACE once: AWS wants a
+    cent for a thousand metrics. A dashboard of this name is replaced.
+
+    \b
+    Examples:
+      apitracker dashboard
+      apitracker dashboard --top 50 --name top-apis
+      apitracker dashboard --dry-run > dashboard.json
+
+    Exit code 0: done; 2: wrong usage; 3: AWS failed.
+    """
+    from apitracker.account import clients, dashboards
+
+    dashboards.require_name(name)
+    cloudwatch = clients.client("cloudwatch")
+    now = int(datetime.now(UTC).timestamp())
+    rows = dashboards.busiest(cloudwatch, settings.namespace, now=now)[:top]
+    built = dashboards.body(rows, settings.namespace, cloudwatch.meta.region_name)
+    if not rows:
+        _say(f"there are no metrics in {settings.namespace} yet: is the tracker deployed here?")
+    if dry_run:
+        _print_json(built)
+        return
+    for said in dashboards.put(name, built, cloudwatch):
+        _say(f"{name}: {said}")
+    _say(f"{name}: a dashboard of {len(rows):,} APIs")
+
+
+@cli.command()
+@click.option(
+    "--stack", default="cloudwatch-api-tracker", show_default=True, help="The name of its stack."
+)
+def verify(stack: str) -> None:
+    """
+    Check that a deployed tracker works, from the trail to the alarms.
+
+    Each line is ok, or says what to do.
+
+    \b
+    Examples:
+      apitracker verify
+      apitracker verify --stack my-tracker
+      AWS_REGION=eu-west-1 apitracker verify
+
+    Exit code 0: all is ok; 1: something is wrong; 2: wrong usage; 3: AWS could not be asked.
+    """
+    from apitracker.account import clients, verify
+
+    asked = verify.Clients(
+        cloudformation=clients.client("cloudformation"),
+        cloudtrail=clients.client("cloudtrail"),
+        logs=clients.client("logs"),
+        functions=clients.client("lambda"),
+        cloudwatch=clients.client("cloudwatch"),
+    )
+    wrong = False
+    for check in verify.verify(stack, asked, now=int(datetime.now(UTC).timestamp())):
+        wrong |= not check.ok
+        word = "ok" if check.ok else "wrong"
+        click.echo(tables.printable(f"{word:<5}  {check.name:<8}  {check.text}"))
+    if wrong:
+        raise SystemExit(INCOMPLETE)
+
+
+@cli.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 @click.option("--events", default=20_000, show_default=True, help="How many calls.")
 @click.option("--days", default=3, show_default=True, help="Over how many days.")
@@ -359,6 +616,31 @@ def completion(shell: str) -> None:
 
 
 # --- reading, printing, reporting ---------------------------------------------------------------
+
+
+def _say_late(late: Sequence[Datum]) -> None:
+    """Say what CloudWatch would refuse for its time."""
+    if late:
+        calls = sum(datum.calls for datum in late)
+        first, last = min(d.timestamp for d in late), max(d.timestamp for d in late)
+        _say(
+            f"{calls:,} calls of {write('minute', first)} to {write('minute', last)} are not"
+            " published: CloudWatch takes two weeks back and two hours ahead"
+        )
+
+
+def _progress(pages: int) -> Callable[[int], None]:
+    """Make what says, now and then, how many of *pages* are published."""
+
+    def progress(done: int) -> None:
+        if done % 20 == 0 and done < pages:
+            _say(f"{done:,} of {pages:,} requests")
+
+    return progress
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
 
 
 def _find(

@@ -5,17 +5,24 @@ The only module that imports boto3 and botocore, and only when a client is asked
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from msgspec import Struct
+
+from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
 from apitracker.errors import ServiceError, SourceError
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
+Client: TypeAlias = Any
+"""A client of boto3: its methods are made at run time, so that no type can name them."""
+
 ATTEMPTS = 5  # at one request; botocore waits longer each time. AWS_MAX_ATTEMPTS goes before it
+QUERIES = 500  # metrics in one GetMetricData request
 DOWNLOADS = 3  # of one object: botocore does not repeat what breaks while a body is streaming
 CONNECT_SECONDS = 10  # botocore would wait for a minute, ATTEMPTS times
 
@@ -44,6 +51,147 @@ EXPIRED = frozenset(
         "UnrecognizedClientException",
     }
 )
+
+DENIED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
+)
+
+
+class RefusedError(ServiceError):
+    """AWS answered a request with an error; *code* is its name in the service's API."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Metric(Struct, frozen=True):
+    """What tells one CloudWatch metric from all others."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+
+
+def client(service: str) -> Client:
+    """
+    A client for *service*, made once for each process and setting of the AWS_* environment.
+
+    `ServiceError` if no region is known, or what is set for AWS cannot be used.
+    """
+    with asking(service):
+        return _client(service, made_for=_surroundings())
+
+
+def connection() -> Connection:
+    """
+    A connection to publish over, to where boto3 would send the same requests, with its credentials.
+
+    `ServiceError` if there are none.
+    """
+    cloudwatch = client("cloudwatch")
+    with asking("cloudwatch:PutMetricData"):
+        found = cloudwatch._get_credentials()  # noqa: SLF001 - boto3 hands them out nowhere else
+    if found is None:
+        raise ServiceError(f"no AWS credentials were found: {SIGN_IN}")
+
+    def credentials() -> Credentials:
+        with asking("cloudwatch:PutMetricData"):
+            now = found.get_frozen_credentials()  # which refreshes those that expire
+            return Credentials(now.access_key, now.secret_key, now.token or "")
+
+    return Connection(
+        CLOUDWATCH,
+        cloudwatch.meta.region_name,
+        cloudwatch.meta.endpoint_url,
+        credentials=credentials,
+    )
+
+
+@contextmanager
+def asking(action: str) -> Iterator[None]:
+    """
+    Turn what boto3 raises while *action* is asked for, as ``logs:DescribeLogStreams``, into ours.
+
+    `RefusedError` when AWS answered with an error that is about this action, else `ServiceError`.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        said = error.response["Error"].get("Message", "")
+        if code in EXPIRED:
+            raise ServiceError(f"{action}: AWS refused: {code}: {said}: {SIGN_IN}") from error
+        way_on = "" if code not in DENIED else f": allow {action} to these credentials"
+        raise RefusedError(f"{action} was refused: {code}: {said}{way_on}", code) from error
+    except (BotoCoreError, ValueError) as error:  # boto3 refuses an endpoint with a ValueError
+        raise ServiceError(f"{action}: {_fault(error)}") from error
+
+
+def pages(client: Client, action: str, name: str, **parameters: object) -> Iterator[dict[str, Any]]:
+    """Ask *client* for all pages of *action*, which its method *name* performs."""
+    with asking(action):
+        yield from client.get_paginator(name).paginate(**parameters)
+
+
+def metrics(cloudwatch: Client, namespace: str, **parameters: object) -> Iterator[Metric]:
+    """List the metrics of *namespace* that had data in the last two weeks."""
+    for page in pages(
+        cloudwatch, "cloudwatch:ListMetrics", "list_metrics", Namespace=namespace, **parameters
+    ):
+        for found in page["Metrics"]:
+            dimensions = sorted((each["Name"], each["Value"]) for each in found["Dimensions"])
+            yield Metric(namespace, found["MetricName"], tuple(dimensions))
+
+
+def sums(
+    cloudwatch: Client, wanted: Iterable[Metric], *, period: int, start: int, end: int
+) -> dict[Metric, dict[int, float]]:
+    """
+    Ask for the sums of metrics from *start* to before *end*, in seconds since 1970.
+
+    They come by the start of each *period*, without those in which there were no data. AWS wants
+    a cent for a thousand metrics.
+    """
+    asked = list(wanted)
+    found: dict[Metric, dict[int, float]] = {metric: {} for metric in asked}
+    for some in (asked[at : at + QUERIES] for at in range(0, len(asked), QUERIES)):
+        for page in pages(
+            cloudwatch,
+            "cloudwatch:GetMetricData",
+            "get_metric_data",
+            MetricDataQueries=_queries(some, period),
+            StartTime=start,
+            EndTime=end,
+        ):
+            for result in page["MetricDataResults"]:
+                if result.get("StatusCode") in {"InternalError", "Forbidden"}:
+                    said = "; ".join(each.get("Value", "") for each in result.get("Messages", []))
+                    raise ServiceError(f"cloudwatch:GetMetricData gave no data: {said}")
+                times = (int(time.timestamp()) for time in result["Timestamps"])
+                values = zip(times, result["Values"], strict=True)
+                found[some[int(result["Id"][1:])]].update(values)
+    return found
+
+
+def _queries(some: Sequence[Metric], period: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "Id": f"m{number}",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": metric.namespace,
+                    "MetricName": metric.name,
+                    "Dimensions": [{"Name": n, "Value": v} for n, v in metric.dimensions],
+                },
+                "Period": period,
+                "Stat": "Sum",
+            },
+        }
+        for number, metric in enumerate(some)
+    ]
 
 
 def s3() -> "BaseClient":
@@ -141,4 +289,6 @@ def _client(service: str, *, made_for: object) -> "BaseClient":
         retries["total_max_attempts"] = ATTEMPTS
     config = Config(connect_timeout=CONNECT_SECONDS, retries=retries)
     # A session of its own: boto3's default one must not be used by two threads at once.
-    return boto3.session.Session().client(service, config=config)
+    # boto3 does not know AWS_REGION, which Lambda, version 2 of the AWS CLI and our docs use.
+    region = os.environ.get("AWS_REGION") or None
+    return boto3.session.Session(region_name=region).client(service, config=config)

@@ -11,6 +11,7 @@ GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # isal's type stub has an instance here, not the class.
 DAMAGED: Final = cast("type[Exception]", isal_zlib.error)
+FEED = 16 * 1024  # bytes of gzip at a time
 PIECE = 128 * 1024  # bytes of text at a time: what is worked on stays in the processor's cache
 
 
@@ -47,19 +48,20 @@ def _slices(body: bytes) -> Iterator[bytes]:
 
 
 def _members(body: bytes, name: str) -> Iterator[bytes]:
-    rest = body
-    while rest.startswith(GZIP):
+    given = memoryview(body)
+    at = 0
+    while body.startswith(GZIP, at):
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        given = rest
         while not member.eof:
+            if member.needs_input and at == len(body):
+                raise LogError(name, "is cut off: its gzip stream has no end; fetch it again")
+            # A little at a time: what a member leaves over is copied, and there may be many.
+            more = given[at : at + FEED] if member.needs_input else b""
+            at += len(more)
             try:
-                piece = member.decompress(given, PIECE)
+                yield member.decompress(more, PIECE)
             except DAMAGED as e:
                 raise LogError(name, f"is damaged: {e}; fetch it again") from e
-            if not piece and not member.eof and member.needs_input:
-                raise LogError(name, "is cut off: its gzip stream has no end; fetch it again")
-            yield piece
-            given = b""
-        rest = member.unused_data
-    if rest.strip(b"\0"):  # padding with zeros is common and means nothing
-        raise LogError(name, f"is damaged: {len(rest):,} bytes after its gzip stream")
+        at -= len(member.unused_data)
+    if body[at:].strip(b"\0"):  # padding with zeros is common and means nothing
+        raise LogError(name, f"is damaged: {len(body) - at:,} bytes after its gzip stream")

@@ -157,24 +157,40 @@ def parts(log: Log, *, max_bytes: int = MAX_BYTES) -> Iterator[Decoded]:
 REMEMBERED: Final = 100_000  # texts in each of the two memories: more than the seconds of a day
 
 
+IN_MINUTE: Final = {f"{second:02}Z": second for second in range(60)}
+
+
 class _Seconds(dict[str, int | None]):
     """eventTime -> seconds since 1970, or None where it is no time; remembers the times."""
 
     FORM = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._minutes: dict[str, int] = {}
+
     def __missing__(self, text: str) -> int | None:
+        minute, second = self._minutes.get(text[:17]), IN_MINUTE.get(text[17:])
+        if minute is None or second is None:
+            found = self._parse(text)
+            if found is None or second is None:
+                return found
+            minute = self._minutes[text[:17]] = found - second
+        if len(self) >= REMEMBERED:
+            self.clear()
+            self._minutes.clear()
+        self[text] = minute + second
+        return minute + second
+
+    def _parse(self, text: str) -> int | None:
         if not self.FORM.fullmatch(text):
             return None
         try:
             time = datetime.fromisoformat(text)
             # CloudTrail's times are UTC; exporters sometimes drop the Z.
-            second = (time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC) - EPOCH) // SECOND
+            return (time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC) - EPOCH) // SECOND
         except (ValueError, OverflowError):  # February 30th; the year 0 in UTC
             return None
-        if len(self) >= REMEMBERED:
-            self.clear()
-        self[text] = second
-        return second
 
 
 class _Callers(dict[str, str]):
@@ -222,9 +238,8 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
                 continue
         second = _SECONDS[record.eventTime]
         if second is None:
-            fault = (
-                f"eventTime {record.eventTime!r} is no time" if record.eventTime else "no eventTime"
-            )
+            text = record.eventTime[:40]
+            fault = f"eventTime {text!r} is no time" if text else "no eventTime"
             rejected.append(Rejected(f"record {place}", fault))
             continue
         identity = record.userIdentity
@@ -469,5 +484,8 @@ def _fit(raw: Raw, kind: type[T]) -> T:
 
 def mend(text: bytes) -> bytes:
     """Replace what is no character, invalid UTF-8 and lone surrogates, by U+FFFD."""
-    text = text.decode("utf-8", "replace").encode()
-    return LONE_SURROGATE.sub(lambda m: b"\\ufffd" if m[1] else m[0], text)
+    if not text.isascii():
+        text = text.decode("utf-8", "replace").encode()
+    if b"\\ud" in text or b"\\uD" in text:
+        text = LONE_SURROGATE.sub(lambda m: b"\\ufffd" if m[1] else m[0], text)
+    return text

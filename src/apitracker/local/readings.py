@@ -1,5 +1,6 @@
 """Logs are read on all cores; what comes back of each is small, and says which events it holds."""
 
+import os
 import signal
 import sys
 from array import array
@@ -8,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice, repeat
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from operator import itemgetter
+from threading import Thread
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -54,9 +57,9 @@ class Reading(Struct, frozen=True):
 
     Row i stands for ``counts[i]`` calls at ``times[i]`` (the shortest time that was asked for, 0
     where none was) of series ``series[i]``; what a series' values of the plain fields are says
-    ``table``. Event i has the hash ``events[i]`` of its eventID, 0
-    where there is none, and was counted in row ``index[i]``. *outside* are the calls that were
-    not selected: their row has the series `OUTSIDE`.
+    ``table``. Event i has the hash ``events[i]`` of its eventID, `NO_EVENT` where there is none,
+    and was counted in row ``index[i]``. Calls that were not selected are in a row whose series
+    is `OUTSIDE`.
 
     *duplicates* repeat an event of the same log; those that repeat another log's come to light
     when readings are put together.
@@ -81,6 +84,7 @@ class Reading(Struct, frozen=True):
 
 
 OUTSIDE: Final = -1
+NO_EVENT: Final = xxh3_64_intdigest(b"")
 
 
 class Unread(Struct, frozen=True):
@@ -117,22 +121,19 @@ def read_log(log: Log, found: Found, question: Question) -> Reading:
         index.extend(map(pairs.__getitem__, zip(times, numbers, strict=True)))
         if not question.keep_duplicates:
             duplicates += len(part.duplicates)
-            events.extend(
-                [xxh3_64_intdigest(c.eventID.encode()) if c.eventID else 0 for c in calls]
-            )
+            events.extend(map(xxh3_64_intdigest, map(str.encode, column(calls, "eventID"))))
         skipped.update(part.skipped)
         rejected.extend(part.rejected)
     if selection != ALL:
         table, pairs, index = _select(table, pairs, index, question, plain)
-    counts = array("Q", bytes(8 * len(pairs)))
-    for row, n in Counter(index).items():
-        counts[row] = n
+    # Rows are numbered in the order in which they come, and so are a Counter's keys.
+    counts = array("Q", Counter(index).values())
     return Reading(
         found,
         log.id,
         list(table),
-        array("q", [time for time, _ in pairs]),
-        array("i", [number for _, number in pairs]),
+        array("q", map(itemgetter(0), pairs)),
+        array("i", map(itemgetter(1), pairs)),
         counts,
         index,
         events,
@@ -192,9 +193,7 @@ def read_all(
         return
     # Forked where that is safe, so that no process imports the command line again.
     context = get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(
-        processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
+    with ProcessPoolExecutor(processes, context, _begin_process) as pool:
         waiting: deque[Future[list[Reading | Unread]]] = deque()
         try:
             for task in tasks:
@@ -210,6 +209,19 @@ def read_all(
             ) from e
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin_process() -> None:
+    """Let the first process answer Ctrl-C, and end when it does, however that happens."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def _begin(

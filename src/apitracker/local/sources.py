@@ -137,7 +137,8 @@ def _days(since: int | None, until: int | None) -> _Days:
 
 
 def _day(second: int) -> str:
-    return time.strftime("%Y/%m/%d", time.gmtime(second))
+    day = time.gmtime(second)
+    return f"{day.tm_year:04}/{day.tm_mon:02}/{day.tm_mday:02}"  # %Y has no zeros in front
 
 
 def _within(path: str, days: _Days) -> bool:

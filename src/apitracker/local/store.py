@@ -27,7 +27,7 @@ from apitracker.core.outcomes import OUTCOMES, classify
 from apitracker.core.selection import ALL, Selection, matcher
 from apitracker.core.tally import WIDTHS, Row, require_fields
 from apitracker.errors import StoreError
-from apitracker.local.readings import Reading, Unread
+from apitracker.local.readings import NO_EVENT, Reading, Unread
 from apitracker.local.totals import Balance
 
 SCHEMA: Final = 1
@@ -49,9 +49,11 @@ CREATE TABLE series (
     failed BOOLEAN
 );
 CREATE TABLE counts (second BIGINT, series INTEGER, calls BIGINT);
+CREATE TABLE days (second BIGINT, series INTEGER, calls BIGINT);
 CREATE TABLE events (event UBIGINT, day INTEGER);
 """
-"""*faults* with an empty place are logs that could not be read. *events* are hashes of eventIDs;
+"""*days* are *counts* added up by day, where *second* is the day's first: what is asked of days, or of
+all time, is answered from it. *faults* with an empty place are logs that could not be read. *events* are hashes of eventIDs;
 their days, counted from 1970, are there to forget them by."""
 
 
@@ -81,13 +83,8 @@ class Store:
             read = _unknown(db, readings, done)
             numbers = self._number(db, [series for r in read for series in r.table])
             calls, duplicates = _fresh(db, read)
-            _insert(
-                db,
-                "counts",
-                second=_joined(np.int64, (r.times for r in read)),
-                series=_series(read, numbers),
-                calls=calls,
-            )
+            seconds = _joined(np.int64, (r.times for r in read))
+            _append(db, seconds, _series(read, numbers), calls)
             for reading, repeated in zip(read, duplicates, strict=True):
                 done.add(reading, duplicates=repeated)
             _note(db, read, duplicates, done)
@@ -98,12 +95,11 @@ class Store:
         with self._write() as db:
             if db.execute("FROM logs WHERE id = ?", [id]).fetchone():
                 return
-            _insert(
+            _append(
                 db,
-                "counts",
-                second=np.fromiter(map(itemgetter(0), tally), np.int64, len(tally)),
-                series=np.array(self._number(db, [key[1:] for key in tally]), np.int32),
-                calls=np.fromiter(tally.values(), np.int64, len(tally)),
+                np.fromiter(map(itemgetter(0), tally), np.int64, len(tally)),
+                np.array(self._number(db, [key[1:] for key in tally]), np.int32),
+                np.fromiter(tally.values(), np.int64, len(tally)),
             )
             total = tally.total()
             db.execute("INSERT INTO logs VALUES (?, '', 0, '', ?, ?, 0, 0)", [id, total, total])
@@ -124,14 +120,19 @@ class Store:
             many = "SELECT (SELECT count(*) FROM counts) > 2 * compacted FROM about"
             if db.execute(many).fetchone() != (True,):
                 return
-            db.execute(
-                "CREATE TABLE compact AS"
-                " SELECT second, series, sum(calls)::BIGINT AS calls FROM counts"
-                " GROUP BY second, series ORDER BY second // 86400, series, second"
-            )
-            db.execute("DROP TABLE counts")
-            db.execute("ALTER TABLE compact RENAME TO counts")
+            for table in ("counts", "days"):
+                _rewrite(
+                    db,
+                    table,
+                    "SELECT second, series, sum(calls)::BIGINT AS calls FROM {}"
+                    " GROUP BY second, series ORDER BY second // 86400, series, second",
+                )
             db.execute("UPDATE about SET compacted = (SELECT count(*) FROM counts)")
+        # What stood before the new table is free now, and the file ends where that table does.
+        # Written once more, it moves to the front, and the file is cut off behind it.
+        with self._write() as db:
+            for table in ("counts", "days"):
+                _rewrite(db, table, "FROM {}")
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class Store:
                 WITH chosen AS ({series}),
                 sums AS (
                     SELECT {", ".join([*times, "series"])}, sum(calls) AS calls
-                    FROM counts {bounds} GROUP BY ALL
+                    FROM {_table(by, selection)} {bounds} GROUP BY ALL
                 )
                 SELECT {", ".join([*by, "sum(calls)::BIGINT AS calls"])}
                 FROM sums JOIN chosen ON id = series
@@ -229,6 +230,10 @@ def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]
         yield db
     except duckdb.Error as e:
         raise StoreError(f"{path}: DuckDB failed: {e}") from e
+    except RuntimeError as e:
+        if "interrupted" in str(e):  # how DuckDB says that Ctrl-C came during a query
+            raise KeyboardInterrupt from e
+        raise
     finally:
         db.close()
 
@@ -281,6 +286,27 @@ def _insert(db: duckdb.DuckDBPyConnection, table: str, **columns: Any) -> None: 
         values = ", ".join(f"unnest(${name}) AS {name}" for name in columns)
         lists = {name: list(column) for name, column in columns.items()}
         db.execute(f"INSERT INTO {table} BY NAME SELECT {values}", lists)
+
+
+def _append(
+    db: duckdb.DuckDBPyConnection,
+    seconds: "np.ndarray[Any, Any]",
+    series: "np.ndarray[Any, Any]",
+    calls: "np.ndarray[Any, Any]",
+) -> None:
+    """Add counts, to the second and to the day."""
+    _insert(db, "counts", second=seconds, series=series, calls=calls)
+    db.register("batch", {"second": seconds, "series": series, "calls": calls})
+    day = _floor(WIDTHS["day"])
+    db.execute(f"INSERT INTO days SELECT {day}, series, sum(calls) FROM batch GROUP BY ALL")
+    db.unregister("batch")
+
+
+def _rewrite(db: duckdb.DuckDBPyConnection, table: str, query: str) -> None:
+    """Replace *table* by what *query* of it gives."""
+    db.execute(f"CREATE TABLE rewritten AS {query.format(table)}")
+    db.execute(f"DROP TABLE {table}")
+    db.execute(f"ALTER TABLE rewritten RENAME TO {table}")
 
 
 def _unknown(
@@ -337,8 +363,9 @@ def _fresh(
     ]
     db.unregister("batch")
     fresh[held] = False
-    fresh[events == 0] = True  # no eventID, no duplicate
-    kept = fresh & (events != 0)
+    known = events != NO_EVENT
+    fresh[~known] = True
+    kept = fresh & known
     _insert(db, "events", event=events[kept], day=days[kept].astype(np.int32))
     counts = _joined(np.uint64, (r.counts for r in read)).astype(np.int64)
     counts -= np.bincount(index[~fresh], minlength=len(counts))
@@ -392,6 +419,13 @@ def _unicode(name: str) -> str:
 def _floor(width: int) -> str:
     """SQL for the start of the time that *second* is in, also before 1970."""
     return f"second - ((second % {width}) + {width}) % {width}"
+
+
+def _table(by: Sequence[str], selection: Selection) -> str:
+    """Name the smallest table that can tell."""
+    times = {*by, *selection.where} & {"second", "minute", "hour"}
+    bounds = {bound for bound in (selection.since, selection.until) if bound is not None}
+    return "counts" if times or any(bound % WIDTHS["day"] for bound in bounds) else "days"
 
 
 def _chosen(

@@ -26,7 +26,7 @@ def lines(rows: Iterable[tuple[Row, int]], fields: Sequence[str], form: str) -> 
 
 
 def printable(text: str) -> str:
-    """Write control, bidirectional and other unseen characters as escapes, like ``U+001B``."""
+    """Write control, bidirectional and other unseen characters as escapes, like backslash x1b."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from apitracker.core.model import Rejected
 from apitracker.core.tally import WIDTHS, Row
-from apitracker.local.readings import OUTSIDE, Question, Reading, Unread
+from apitracker.local.readings import NO_EVENT, OUTSIDE, Question, Reading, Unread
 
 
 class Balance(Struct):
@@ -115,7 +115,7 @@ def _fresh(reading: Reading, events: set[int]) -> "tuple[array[int], int]":
                 counts[row] -= 1
                 duplicates += 1
     events.update(reading.events)
-    events.discard(0)  # stands for no eventID
+    events.discard(NO_EVENT)
     return counts, duplicates
 
 

@@ -1,0 +1,215 @@
+"""The direction of the imports, one library per module, and what an import costs."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import apitracker
+from apitracker import errors
+
+PACKAGE = Path(apitracker.__file__).parent
+MODULES = {
+    ".".join(("apitracker", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+KNOWS = {
+    "errors": set(),
+    "settings": {"errors"},
+    "core": {"errors", "settings", "core"},
+    "account": {"errors", "settings", "core", "account"},
+    "local": {"errors", "settings", "core", "local"},
+    "cli": {"errors", "settings", "core", "account", "local"},
+}
+"""Which parts of the package each part may import from."""
+
+# Processes that read logs make their own client: one cannot be handed to another process.
+HANDED_IN = {("apitracker.local.sources", "apitracker.account.clients")}
+
+OWNERS = {
+    "boto3": "apitracker.account.clients",
+    "botocore": "apitracker.account.clients",
+    "duckdb": "apitracker.local.store",
+    "click": "apitracker.cli",
+}
+
+PUBLIC = ["Call", "Key", "Log", "Tally", "count", "decode", "rollup"]
+
+
+class Import(NamedTuple):
+    """A name taken *source* -> *target*; *name* is empty where the module itself is imported."""
+
+    source: str
+    target: str
+    name: str
+
+
+def imports(module: str) -> Iterator[Import]:
+    """Every import of *module*, those inside functions too, with names that are modules as such."""
+    path = MODULES[module]
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (Import(module, alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            target = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{target}.{alias.name}"
+                yield (
+                    Import(module, inner, "")
+                    if inner in MODULES
+                    else Import(module, target, alias.name)
+                )
+
+
+IMPORTS = [found for module in MODULES for found in imports(module)]
+
+
+def part(module: str) -> str:
+    """The part of the package that *module* is in; empty for the front door."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def loaded(*statements: str) -> set[str]:
+    """The top-level names of all modules that a fresh interpreter has after *statements*."""
+    script = "; ".join(
+        [
+            *statements,
+            "import sys, json",
+            "print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], check=True, capture_output=True, text=True
+    )
+    return set(json.loads(done.stdout))
+
+
+def test_imports_are_seen() -> None:
+    """The reader of imports sees them at the top, inside functions, and of modules by name."""
+    assert Import("apitracker.errors", "apitracker.errors", "") not in IMPORTS
+    assert Import("apitracker.cli", "click", "") in IMPORTS
+    assert Import("apitracker.cli", "apitracker.local.store", "Store") in IMPORTS
+    assert Import("apitracker.local.sources", "apitracker.account.clients", "") in IMPORTS
+    assert Import("apitracker.account.clients", "boto3", "") in IMPORTS
+
+
+def test_every_part_is_known() -> None:
+    """A new part of the package has to say which parts it may import from."""
+    assert {part(module) for module in MODULES} == {"", *KNOWS}
+
+
+def test_layers() -> None:
+    """The parts of the package import in one direction; account and local know no other."""
+    wrong = {
+        (i.source, i.target)
+        for i in IMPORTS
+        if i.target in MODULES
+        and part(i.source)
+        and part(i.target) not in KNOWS[part(i.source)]
+        and (i.source, i.target) not in HANDED_IN
+    }
+
+    assert set() == wrong
+
+
+@pytest.mark.parametrize(("library", "owner"), OWNERS.items())
+def test_one_module_per_library(library: str, owner: str) -> None:
+    """Each of these libraries is imported by one module, wherever in it."""
+    assert {owner} == {i.source for i in IMPORTS if i.target.split(".")[0] == library}
+
+
+def test_no_cycles() -> None:
+    """No module imports itself by way of others."""
+    graph: dict[str, set[str]] = {module: set() for module in MODULES}
+    for found in IMPORTS:
+        if found.target in MODULES:
+            graph[found.source].add(found.target)
+
+    assert set(MODULES) == set(TopologicalSorter(graph).static_order())
+
+
+def test_front_doors_are_for_guests() -> None:
+    """Inside, names are imported from where they are made, never from a package's __init__."""
+    packages = {module for module, path in MODULES.items() if path.name == "__init__.py"}
+
+    assert [i for i in IMPORTS if i.target in packages] == []
+
+
+def test_nothing_is_star_imported() -> None:
+    """Every imported name is written down."""
+    assert [i for i in IMPORTS if i.name == "*"] == []
+
+
+def test_the_core_reads_no_clock_and_no_environment() -> None:
+    """The clock, settings, files and clients are arguments of the core."""
+    outside = {"os", "time", "pathlib", "subprocess", "socket", "random", "logging", "sys"}
+    core = {i.target.split(".")[0] for i in IMPORTS if part(i.source) == "core"}
+
+    assert set() == core & outside
+
+
+def test_importing_the_package_is_cheap() -> None:
+    """The front door pulls in msgspec, and none of the heavy libraries."""
+    modules = loaded("import apitracker")
+
+    assert "msgspec" in modules
+    assert set() == modules & {
+        "duckdb",
+        "boto3",
+        "botocore",
+        "click",
+        "numpy",
+        "isal.igzip_threaded",
+    }
+
+
+def test_importing_the_command_line_is_cheap() -> None:
+    """Help does not wait for the store, for AWS or for numpy."""
+    modules = loaded("import apitracker.cli")
+
+    assert "click" in modules
+    assert set() == modules & {"duckdb", "boto3", "botocore", "numpy"}
+
+
+def test_front_door() -> None:
+    """What users import stands at the top, sorted, and nothing else does."""
+    offered = apitracker.__all__
+    faults = {name for name, thing in vars(errors).items() if isinstance(thing, type)}
+    modules = {module.split(".")[1] for module in MODULES if module.count(".") == 1}
+    public = {name for name in vars(apitracker) if not name.startswith("_")} - modules
+
+    assert sorted(offered) == offered
+    assert {*PUBLIC, *faults} <= set(offered)
+    assert public == {name for name in offered if not name.startswith("_")}
+
+
+def test_front_door_completes_to_public_names() -> None:
+    """Each offered name is there, and is the one made inside."""
+    from apitracker.core import model, records, tally  # noqa: PLC0415 - what is compared with
+
+    assert apitracker.decode is records.decode
+    assert (apitracker.count, apitracker.rollup) == (tally.count, tally.rollup)
+    assert (apitracker.Log, apitracker.Call, apitracker.Key) == (model.Log, model.Call, model.Key)
+    assert apitracker.Tally is model.Tally
+    assert apitracker.ApiTrackerError is errors.ApiTrackerError
+
+
+def test_every_error_is_one_of_ours() -> None:
+    """All errors are in one tree, which the docstring of the module draws."""
+    tree = errors.__doc__ or ""
+
+    for name, thing in vars(errors).items():
+        if isinstance(thing, type):
+            assert issubclass(thing, errors.ApiTrackerError)
+            assert name in tree

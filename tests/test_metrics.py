@@ -1,0 +1,481 @@
+"""Counts become metric data: the predecessor's statistics, in pages that CloudWatch takes."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from apitracker.core import metrics
+from apitracker.core.metrics import (
+    API,
+    Datum,
+    Dimension,
+    MetricSet,
+    Page,
+    Plan,
+    Rules,
+    plan,
+    request,
+    timely,
+    valid,
+)
+from apitracker.core.model import Call
+from apitracker.core.tally import Row, group
+
+T = 1_688_989_327  # 2023-07-10T11:42:07Z
+MINUTE = 1_688_989_320  # 2023-07-10T11:42:00Z
+NOW = 1_790_000_000.0
+CLOUDWATCH = ServiceModel(Loader().load_service_model("cloudwatch", "service-2"), "cloudwatch")
+PUT = CLOUDWATCH.operation_model("PutMetricData").input_shape
+DATUM = PUT.members["MetricData"].member
+SHAPES = {
+    "MetricName": DATUM.members["MetricName"],
+    "Value": DATUM.members["Dimensions"].member.members["Value"],
+    "Name": DATUM.members["Dimensions"].member.members["Name"],
+    "Namespace": PUT.members["Namespace"],
+}
+ASCII = re.compile(r"[ -~]*[!-~][ -~]*")
+"""What the API reference asks of names and values: ASCII, no control characters, not blank."""
+
+names = st.sampled_from(["GetObject", "PutObject", "é", "", "a b"])
+calls = st.lists(
+    st.builds(
+        Call,
+        second=st.sampled_from([-61, -1, 0, 1, 59, 60, 61, T, T + 1, T + 60]),
+        eventName=names,
+        eventSource=st.sampled_from(["s3.amazonaws.com", "ec2.amazonaws.com", ""]),
+        awsRegion=st.sampled_from(["eu-west-1", "us-east-1"]),
+        errorCode=st.sampled_from(["", "AccessDenied"]),
+        readOnly=st.sampled_from(["", "true", "false"]),
+    ),
+    max_size=60,
+)
+texts = st.text(
+    st.one_of(st.characters(), st.characters(max_codepoint=0x7F), st.sampled_from(" :~_\x7f\ud800"))
+)
+
+
+class Series(NamedTuple):
+    """One metric in one minute."""
+
+    name: str
+    region: str
+    source: str
+    minute: int
+
+
+class Statistics(NamedTuple):
+    """What CloudWatch shows of a metric in a minute."""
+
+    total: int
+    samples: int
+    least: int
+    greatest: int
+
+    @property
+    def average(self) -> float:
+        """The mean call count of a second that had calls."""
+        return self.total / self.samples
+
+
+def planned(calls: list[Call], rules: Rules | None = None, metrics: MetricSet = API) -> Plan:
+    """Count and plan *calls* as the Lambda does."""
+    given = rules or Rules()
+    fields = (*metrics.fields, *given.fields)
+    return plan(group(calls, fields), fields, metrics, given)
+
+
+def sent(plan: Plan) -> list[dict[str, Any]]:
+    """The data in the pages' bodies, as CloudWatch reads them."""
+    return [datum for page in plan.pages for datum in json.loads(page.body)["MetricData"]]
+
+
+def statistics(values: Mapping[Series, Iterable[int]]) -> dict[Series, Statistics]:
+    """What CloudWatch makes of single *values*."""
+    lists = {series: list(some) for series, some in values.items()}
+    return {s: Statistics(sum(v), len(v), min(v), max(v)) for s, v in lists.items()}
+
+
+def ours(data: list[dict[str, Any]]) -> dict[Series, Statistics]:
+    """The statistics of what we send."""
+    values: dict[Series, list[int]] = defaultdict(list)
+    for datum in data:
+        region, source = (dimension["Value"] for dimension in datum["Dimensions"])
+        series = Series(datum["MetricName"], region, source, datum["Timestamp"] // 60 * 60)
+        for value, n in zip(datum["Values"], datum["Counts"], strict=True):
+            values[series] += [value] * n
+    return statistics(values)
+
+
+def predecessor(calls: list[Call]) -> dict[Series, Statistics]:
+    """The statistics of what it sends: a datum a second, whose value is the calls in it."""
+    seconds = Counter(
+        (valid(c.eventName, 255), c.awsRegion or "-", c.eventSource or "-", c.second) for c in calls
+    )
+    values: dict[Series, list[int]] = defaultdict(list)
+    for (name, region, source, second), n in seconds.items():
+        values[Series(name, region, source, second // 60 * 60)].append(n)
+    return statistics(values)
+
+
+def many(n: int, **fields: str) -> dict[Row, int]:
+    """Counts of *n* metrics, as `plan` takes them for the set ``api``."""
+    region = fields.get("awsRegion", "eu-west-1")
+    source = fields.get("eventSource", "s3.amazonaws.com")
+    return {(f"Name{at:04}", region, source, T): 1 for at in range(n)}
+
+
+class TestPlan:
+    """What is sent, and in which pages."""
+
+    def test_example(self) -> None:
+        """Three busy seconds of a minute, two alike, are one datum; another minute is another."""
+        where = ("s3.amazonaws.com", "eu-west-1")
+        seconds = [T, T, T, T + 1, T + 2, T + 2, T + 2, T + 60]
+        found = planned([Call(second, "GetObject", *where) for second in seconds])
+        dimensions = (
+            b'"Dimensions":[{"Name":"awsRegion","Value":"eu-west-1"},'
+            b'{"Name":"eventSource","Value":"s3.amazonaws.com"}]'
+        )
+        assert [page.body for page in found.pages] == [
+            b'{"Namespace":"API-COUNT","MetricData":['
+            b'{"MetricName":"GetObject",' + dimensions + b',"Timestamp":1688989320,'
+            b'"Values":[3,1],"Counts":[2,1]},'
+            b'{"MetricName":"GetObject",' + dimensions + b',"Timestamp":1688989380,'
+            b'"Values":[1],"Counts":[1]}]}'
+        ]
+        assert found.excluded == 0
+        assert [datum.calls for page in found.pages for datum in page.datums] == [7, 1]
+
+    @given(calls)
+    def test_statistics_are_those_of_the_predecessor(self, calls: list[Call]) -> None:
+        """Sum, SampleCount, Minimum, Maximum and Average are the same, metric by metric."""
+        found = ours(sent(planned(calls)))
+        expected = predecessor(calls)
+        assert found == expected
+        assert {s: v.average for s, v in found.items()} == {
+            s: v.average for s, v in expected.items()
+        }
+
+    def test_an_absent_name_and_a_dash_are_one_metric(self) -> None:
+        """Both are published as ``-``, so a second that has both is one value, as it was before."""
+        calls = [Call(T, "", "s3", "eu"), Call(T, "-", "s3", "eu")]
+        # BUG: they are two datums of one metric: Maximum 1 instead of 2, SampleCount 2 not 1.
+        assert ours(sent(planned(calls))) == {
+            Series("-", "eu", "s3", MINUTE): Statistics(2, 1, 2, 2)
+        }
+
+    @given(calls)
+    def test_a_datum_is_a_metric_and_a_minute(self, calls: list[Call]) -> None:
+        """No metric has two data in a minute, nor two counts of one value, and none is zero."""
+        data = sent(planned(calls))
+        series = [json.dumps([d["MetricName"], d["Dimensions"], d["Timestamp"]]) for d in data]
+        assert len(series) == len(set(series))
+        for datum in data:
+            assert datum["Timestamp"] % 60 == 0
+            assert len(datum["Values"]) == len(datum["Counts"]) == len(set(datum["Values"])) <= 60
+            assert min(datum["Values"] + datum["Counts"]) >= 1
+            assert sum(datum["Counts"]) <= 60
+
+    @pytest.mark.parametrize(
+        ("n", "pages"), [(0, []), (1, [1]), (999, [999]), (1000, [1000]), (1001, [1000, 1])]
+    )
+    def test_pages_are_full_but_never_over_full(self, n: int, pages: list[int]) -> None:
+        """A page holds at most 1,000 data, and as many as it may."""
+        found = plan(many(n), API.fields, API, Rules())
+        assert [len(page.datums) for page in found.pages] == pages
+        assert [len(json.loads(page.body)["MetricData"]) for page in found.pages] == pages
+
+    @pytest.mark.parametrize("character", ['"', "\\", "a"])
+    def test_long_values_make_more_pages(self, character: str) -> None:
+        """No page is over 1,000,000 bytes, whatever JSON makes of its values; nothing is lost."""
+        counts = many(1000, awsRegion=character * 1024, eventSource=character * 1023 + ".")
+        found = plan(counts, API.fields, API, Rules())
+        assert len(found.pages) > 1
+        assert max(len(page.body) for page in found.pages) <= 1_000_000
+        assert [d["MetricName"] for d in sent(found)] == [f"Name{at:04}" for at in range(1000)]
+        assert {d["Dimensions"][0]["Value"] for d in sent(found)} == {character * 1024}
+
+    @given(calls, st.randoms())
+    def test_order_does_not_matter(self, calls: list[Call], random: Any) -> None:  # noqa: ANN401
+        """The same counts give the same pages, byte for byte, in whatever order they come."""
+        shuffled = calls.copy()
+        random.shuffle(shuffled)
+        assert planned(shuffled) == planned(calls)
+
+    def test_other_sets_and_namespaces(self) -> None:
+        """A set names its namespace, its metric and its dimensions; none is special."""
+        service = MetricSet("s", "API-COUNT/Usage", "errorCode", ("eventSource",))
+        found = planned([Call(T, "A", "s3", errorCode="Denied"), Call(T, "B", "s3")], None, service)
+        assert [json.loads(page.body) for page in found.pages] == [
+            {
+                "Namespace": "API-COUNT/Usage",
+                "MetricData": [
+                    {
+                        "MetricName": name,
+                        "Dimensions": [{"Name": "eventSource", "Value": "s3"}],
+                        "Timestamp": MINUTE,
+                        "Values": [1],
+                        "Counts": [1],
+                    }
+                    for name in ("-", "Denied")
+                ],
+            }
+        ]
+
+
+class TestRules:
+    """Which calls are published."""
+
+    CALLS = (
+        Call(T, "GetObject", "s3.amazonaws.com", "eu-west-1", readOnly="true"),
+        Call(T, "PutObject", "s3.amazonaws.com", "us-east-1", readOnly="false"),
+        Call(T, "RunInstances", "ec2.amazonaws.com", "eu-west-1", readOnly="false"),
+        Call(T, "Decrypt", "kms.amazonaws.com", "eu-west-1", readOnly="", errorCode="SlowDown"),
+    )
+
+    @pytest.mark.parametrize(
+        ("include", "exclude", "expected"),
+        [
+            ({}, {}, "Decrypt GetObject PutObject RunInstances"),
+            ({"eventSource": ["s3.amazonaws.com"]}, {}, "GetObject PutObject"),
+            ({"eventSource": ["s3.*", "ec2.*"]}, {}, "GetObject PutObject RunInstances"),
+            ({"eventSource": ["S3.*"]}, {}, ""),
+            ({"eventSource": ["s3"]}, {}, ""),
+            ({"eventName": ["?etObject"]}, {}, "GetObject"),
+            ({"readOnly": ["true"]}, {}, "GetObject"),
+            ({"readOnly": [""]}, {}, "Decrypt"),
+            ({"eventSource": ["s3.*"], "awsRegion": ["eu-*"]}, {}, "GetObject"),
+            ({"outcome": ["throttled"]}, {}, "Decrypt"),
+            ({}, {"readOnly": ["true"]}, "Decrypt PutObject RunInstances"),
+            ({}, {"eventSource": ["s3.*", "ec2.*"]}, "Decrypt"),
+            ({}, {"eventSource": ["s3.*"], "awsRegion": ["eu-*"]}, ""),
+            ({"eventSource": ["s3.*"]}, {"readOnly": ["true"]}, "PutObject"),
+            ({"eventSource": ["s3.*"]}, {"eventSource": ["s3.*"]}, ""),
+            ({}, {"eventName": ["Get[NO]*"], "readOnly": ["f*"]}, "Decrypt"),
+        ],
+    )
+    def test_examples(
+        self, include: dict[str, list[str]], exclude: dict[str, list[str]], expected: str
+    ) -> None:
+        """Included is what matches in all fields; excluded, what matches in any."""
+        rules = Rules(_tuples(include), _tuples(exclude))
+        found = planned(list(self.CALLS), rules)
+        assert [datum["MetricName"] for datum in sent(found)] == expected.split()
+        assert found.excluded == 4 - len(expected.split())
+
+    @pytest.mark.parametrize(
+        "rules",
+        [
+            Rules(include={"minute": ("2023-07-10T11:42Z",)}),
+            Rules(exclude={"hour": ("2023-07-10T12*",)}),
+            Rules(include={"day": ("2023-07-10*",), "second": ("2023-07-10T11:42:*",)}),
+        ],
+    )
+    def test_times_alone_are_rules_too(self, rules: Rules) -> None:
+        """A rule of nothing but times, which settings take, keeps and leaves out like others."""
+        found = planned([Call(T, "In", "s3", "eu"), Call(T + 3_600, "Out", "s3", "eu")], rules)
+        # BUG: `Rules.fields` is empty for these, and `plan` then applies no rule at all.
+        assert [datum["MetricName"] for datum in sent(found)] == ["In"]
+        assert found.excluded == 1
+
+    @given(
+        calls,
+        st.dictionaries(
+            st.sampled_from(["eventName", "readOnly", "errorCode"]), st.just(("*e*", "A*"))
+        ),
+        st.dictionaries(
+            st.sampled_from(["eventSource", "readOnly", "second"]), st.just(("true", "s3*"))
+        ),
+    )
+    def test_balance(
+        self,
+        calls: list[Call],
+        include: dict[str, tuple[str, ...]],
+        exclude: dict[str, tuple[str, ...]],
+    ) -> None:
+        """What is kept and what is excluded make all calls; what is kept stays as it was."""
+        found = planned(calls, Rules(include, exclude))
+        kept = sum(datum.calls for page in found.pages for datum in page.datums)
+        assert kept + found.excluded == len(calls)
+        everything = ours(sent(planned(calls)))
+        for series, some in ours(sent(found)).items():
+            assert some.total <= everything[series].total
+
+
+class TestTimely:
+    """The times that CloudWatch takes."""
+
+    @pytest.mark.parametrize(
+        ("seconds", "taken"),
+        [(-1_209_601, False), (-1_209_600, True), (0, True), (7_200, True), (7_201, False)],
+    )
+    def test_two_weeks_back_and_two_hours_ahead(self, seconds: int, *, taken: bool) -> None:
+        """Both bounds are taken, and a second beyond is not."""
+        datum = _datum(timestamp=int(NOW) + seconds)
+        assert timely([datum], NOW) == (([datum], []) if taken else ([], [datum]))
+
+    @given(st.lists(st.integers(-1_500_000, 20_000)))
+    def test_each_is_in_one_place(self, ages: list[int]) -> None:
+        """Nothing is lost, doubled or put in another order."""
+        data = [_datum(f"N{at}", int(NOW) + age) for at, age in enumerate(ages)]
+        taken, refused = timely(data, NOW)
+        assert sorted([*taken, *refused], key=data.index) == data
+        assert taken == [d for d in data if d in taken]
+        assert refused == [d for d in data if d in refused]
+
+
+class TestValid:
+    """Names and values that CloudWatch takes."""
+
+    @pytest.mark.parametrize(
+        "text",
+        ["GetObject", "a b", " a", "a ", "a+b", "a:b", "a~b", "-", "~", "x" * 255],
+    )
+    def test_what_is_taken_stays(self, text: str) -> None:
+        """A valid name is not touched."""
+        assert valid(text, 255) == text
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("", "-"),
+            (" ", "~36a9e7f1c95b"),
+            ("Größe", "Gr__e~aedc3f80989a"),
+            ("a\nb", "a_b~7e18f737311b"),
+            ("a\x7fb", "a_b~4ef992561c6e"),
+            (":a", "_a~b5c5cc1fbe8f"),
+            ("\ud800", "_~91a681b99855"),
+            ("y" * 256, "y" * 242 + "~80fa903654ca"),
+            ("a~0123456789ab", "a~0123456789ab~b853f9b12215"),
+        ],
+    )
+    def test_examples(self, text: str, expected: str) -> None:
+        """Bad characters become ``_``, and what was changed ends with a hash of what it was."""
+        assert valid(text, 255) == expected
+
+    def test_lengths(self) -> None:
+        """255 and 1,024 characters are taken, and one more is cut."""
+        for length in (255, 1024):
+            assert valid("x" * length, length) == "x" * length
+            assert len(valid("x" * (length + 1), length)) == length
+            assert len(valid("é" * 300_000, length)) == length
+
+    @pytest.mark.parametrize("text", [":", ":é", " :é", "\t:a", "  :  \x00", ":~0123456789ab"])
+    def test_never_a_leading_colon(self, text: str) -> None:
+        """A name that begins with a colon is refused, also one behind a blank that is cut away."""
+        # BUG: " :é" and the like become ":_~…", as the blank is stripped after the colon's turn.
+        assert valid(text, 255)[0] != ":"
+
+    @given(texts, st.sampled_from([255, 1024]))
+    @example("~0123456789ab", 255)
+    @example("x" * 242 + "~0123456789ab", 255)
+    def test_always_taken(self, text: str, length: int) -> None:
+        """Whatever comes in, what comes out fits the length, is ASCII and is not blank."""
+        made = valid(text, length)
+        assert 1 <= len(made) <= length
+        assert ASCII.fullmatch(made)
+
+    @given(texts, st.sampled_from(["MetricName", "Value"]))
+    def test_always_taken_by_the_model(self, text: str, shape: str) -> None:
+        """It fits the bounds, and the pattern if there is one, that botocore's model states."""
+        bounds = SHAPES[shape].metadata
+        made = valid(text, bounds["max"])
+        assert bounds["min"] <= len(made) <= bounds["max"]
+        assert re.fullmatch(bounds.get("pattern", ".*"), made)
+
+    @given(texts)
+    def test_what_stays_stays_again(self, text: str) -> None:
+        """A text that is not changed is not changed by a second time either; blank is ``-``."""
+        made = valid(text, 255)
+        if made in {text, "-"}:
+            assert valid(made, 255) == made
+
+    @given(st.lists(texts, unique=True, min_size=2), st.sampled_from([20, 255]))
+    @example(["a\n", "a\r", "a_", "a"], 255)
+    @example(["é", "_~4a99557e4033"], 255)
+    @example(["x" * 300, "x" * 301, "x" * 255], 255)
+    @example(["\ud800", "\udfff", "�", "?"], 255)
+    @example([" ", "  ", "\t"], 255)
+    def test_two_never_become_one(self, texts: list[str], length: int) -> None:
+        """Two different texts stay two; only an absent one is published as a dash would be."""
+        given = [text for text in texts if text]
+        assert len({valid(text, length) for text in given}) == len(given)
+
+    @given(texts)
+    def test_a_made_name_is_no_other_name(self, text: str) -> None:
+        """A text that looks like what is made of another one is told apart from it."""
+        made = valid(text, 255)
+        assert made in {text, "-"} or valid(made, 255) != made
+
+
+class TestModel:
+    """What botocore's model of CloudWatch says of our requests."""
+
+    @given(
+        st.dictionaries(
+            st.tuples(texts, texts, texts, st.integers(0, 4_000_000_000)),
+            st.integers(1, 10**9),
+            max_size=20,
+        )
+    )
+    def test_bodies_are_valid(self, counts: dict[Row, int]) -> None:
+        """Whatever is counted, botocore finds nothing wrong in the body, nor do we lose a call."""
+        found = plan(counts, API.fields, API, Rules())
+        for page in found.pages:
+            body = json.loads(page.body)
+            assert body.keys() == {"Namespace", "MetricData"}
+            assert not ParamValidator().validate(body, PUT).has_errors()
+            for datum in body["MetricData"]:
+                _check(datum["MetricName"], "MetricName")
+                for dimension in datum["Dimensions"]:
+                    _check(dimension["Name"], "Name")
+                    _check(dimension["Value"], "Value")
+        assert sum(d.calls for p in found.pages for d in p.datums) == sum(counts.values())
+
+    def test_limits(self) -> None:
+        """Our numbers are those of the model, and of the text in it where it has no number."""
+        assert SHAPES["MetricName"].metadata["max"] == metrics.NAME_LENGTH
+        assert SHAPES["Value"].metadata["max"] == metrics.VALUE_LENGTH
+        text = CLOUDWATCH.operation_model("PutMetricData").documentation
+        assert "no more than 1000 different metrics" in text
+        assert metrics.PAGE_DATUMS == 1000
+        assert "limited to 1 MB in size" in text
+        assert metrics.PAGE_BYTES == 1_000_000
+        assert "up to 150 values per metric" in text
+        assert "two weeks before the current date, and as much as 2 hours after" in text
+        assert (metrics.OLDEST, metrics.NEWEST) == (1_209_600, 7_200)
+        assert "You can use up to 30 dimensions" in text
+
+    def test_the_namespace_is_valid(self) -> None:
+        """The predecessor's namespace is the set's, and the model takes it."""
+        assert API.namespace == "API-COUNT"
+        _check(API.namespace, "Namespace")
+
+    def test_request_of_a_part(self) -> None:
+        """A page's body is what `request` writes of its data."""
+        for page in plan(many(3), API.fields, API, Rules()).pages:
+            assert page == Page(page.datums, request("API-COUNT", page.datums))
+
+
+def _check(text: str, shape: str) -> None:
+    bounds = SHAPES[shape].metadata
+    assert bounds["min"] <= len(text) <= bounds["max"]
+    assert re.fullmatch(bounds.get("pattern", ".*"), text)
+    assert ASCII.fullmatch(text)
+
+
+def _datum(name: str = "GetObject", timestamp: int = MINUTE) -> Datum:
+    return Datum(name, (Dimension("awsRegion", "eu-west-1"),), timestamp, [1], [1])
+
+
+def _tuples(rules: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {field: tuple(globs) for field, globs in rules.items()}

@@ -1,0 +1,339 @@
+"""Pages reach CloudWatch, played here over HTTP, once each; or it is said what did not."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from apitracker.account.publish import OUT_OF_TIME, Published, Refusal, publish
+from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.core.metrics import API, Datum, Page, Rules, plan
+from apitracker.core.model import Call
+from apitracker.core.tally import group
+from apitracker.errors import ServiceError
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests import runtime
+from tests.runtime import CloudWatch, Fault
+
+NOW = 1_790_000_000.0  # not a minute's start
+MINUTE = 1_789_999_980
+KEYS = Credentials("123456789012", "secret", "token")
+
+
+@dataclass
+class FakeClock:
+    """Time that goes on only while somebody sleeps, and chance that is always the same."""
+
+    time: float = NOW
+    chance: float = 0.5
+    waits: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        """Let time go on."""
+        self.waits.append(seconds)
+        self.time += seconds
+
+    def random(self) -> float:
+        """Give the same number each time."""
+        return self.chance
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock of the test's own."""
+    return FakeClock()
+
+
+@pytest.fixture
+def cloudwatch(clock: FakeClock) -> Iterator[CloudWatch]:
+    """A CloudWatch of the test's own, that goes by its clock."""
+    with CloudWatch(clock.now).running() as server:
+        yield server
+
+
+def pages(n: int = 3, second: int = MINUTE, calls: int = 1) -> list[Page]:
+    """Pages of *n* metrics with *calls* each."""
+    names = [Call(second, f"N{at:04}", "s3", "eu") for at in range(n) for _ in range(calls)]
+    return plan(group(names, API.fields), API.fields, API, Rules()).pages
+
+
+def send(
+    some: list[Page], cloudwatch: CloudWatch, clock: FakeClock, seconds: float = 5
+) -> Published:
+    """Publish *some* pages, within *seconds*."""
+    url, deadline = cloudwatch.url, clock.time + seconds
+    with Connection(CLOUDWATCH, "us-east-1", url, credentials=lambda: KEYS, now=clock.now) as c:
+        return publish(some, "API-COUNT", c, clock, deadline=deadline)
+
+
+class TestTaken:
+    """What CloudWatch takes."""
+
+    def test_example(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
+        """What was planned arrives, value for value, and is said to have arrived."""
+        published = send(pages(2, calls=3), cloudwatch, clock)
+        assert published == Published(requests=1, datums=2, calls=6)
+        assert cloudwatch.values() == {
+            ("API-COUNT", "N0000", "eu", "s3", "1789999980"): {3: 1},
+            ("API-COUNT", "N0001", "eu", "s3", "1789999980"): {3: 1},
+        }
+        assert clock.waits == []
+
+    def test_nothing(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
+        """Without pages nothing is sent."""
+        assert send([], cloudwatch, clock) == Published()
+        assert cloudwatch.requests == 0
+
+    def test_pages_go_over_one_connection_compressed(
+        self, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """2,001 data are three requests over one connection; the long ones are gzip."""
+        published = send(pages(2001), cloudwatch, clock)
+        assert (published.requests, published.datums) == (3, 2001)
+        assert len(cloudwatch.peers) == 1
+        assert [len(page["MetricData"]) for page in cloudwatch.pages] == [1000, 1000, 1]
+        (sent, whole), _, (short, short_whole) = cloudwatch.sizes
+        assert sent * 10 < whole
+        assert short == short_whole < 1_024
+        assert Counter(cloudwatch.names()) == Counter(f"N{at:04}" for at in range(2001))
+
+
+class TestRetries:
+    """What passes is tried again."""
+
+    @pytest.mark.parametrize("spelling", ["query", "json"])
+    @pytest.mark.parametrize(
+        ("answer", "in_doubt"),
+        [
+            (runtime.THROTTLED, 0),
+            (runtime.FAILED, 0),
+            (runtime.UNAVAILABLE, 0),
+            (runtime.PAGE, 0),
+            (runtime.RESET, 1),
+            (Fault("TooManyRequestsException", "TooManyRequestsException", 429), 0),
+            (Fault("RequestLimitExceeded", "RequestLimitExceeded", 503), 0),
+        ],
+        ids=str,
+    )
+    def test_each_page_arrives_once(
+        self,
+        answer: runtime.Answer,
+        in_doubt: int,
+        spelling: str,
+        cloudwatch: CloudWatch,
+        clock: FakeClock,
+    ) -> None:
+        """A page that is turned away twice arrives at the third time, and no other page again."""
+        cloudwatch.spelling = spelling
+        cloudwatch.answers = [runtime.OK, answer, answer]
+        published = send(pages(2001), cloudwatch, clock)
+        assert published == Published(3, 2001, 2001, retries=2, in_doubt=2 * in_doubt)
+        assert sorted(cloudwatch.names()) == [f"N{at:04}" for at in range(2001)]
+        assert clock.waits == [0.05, 0.1]
+
+    @pytest.mark.parametrize("answer", [runtime.LOST, runtime.LATE])
+    def test_in_doubt(
+        self, answer: runtime.Answer, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """A page taken without an answer is sent again, counts twice there, and is in doubt."""
+        cloudwatch.answers = [answer]
+        published = send(pages(3), cloudwatch, clock, seconds=0.5)
+        assert published == Published(1, 3, 3, retries=1, in_doubt=1)
+        assert cloudwatch.calls() == 6
+
+    @pytest.mark.parametrize(
+        ("chance", "waits"),
+        [
+            (1.0, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]),
+            (0.5, [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5]),
+            (0.0, [0.0] * 8),
+        ],
+    )
+    def test_waits_grow_and_have_full_jitter(
+        self, chance: float, waits: list[float], cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """A wait is any part of a bound that doubles from 0.1 s up to 5 s."""
+        clock.chance = chance
+        cloudwatch.answers = [runtime.THROTTLED] * 8
+        assert send(pages(), cloudwatch, clock, seconds=60).retries == 8
+        assert clock.waits == pytest.approx(waits)
+
+    @pytest.mark.parametrize("answer", [runtime.THROTTLED, runtime.UNAVAILABLE, runtime.RESET])
+    @pytest.mark.parametrize("seconds", [0.25, 3.0, 11.0])
+    def test_never_past_the_deadline(
+        self,
+        answer: runtime.Answer,
+        seconds: float,
+        cloudwatch: CloudWatch,
+        clock: FakeClock,
+    ) -> None:
+        """When the next wait would pass the deadline, it is given up, before it is slept."""
+        clock.chance = 1.0
+        cloudwatch.always = answer
+        with pytest.raises(ServiceError, match="0 of 1 pages were published, then"):
+            send(pages(), cloudwatch, clock, seconds)
+        assert clock.time < NOW + seconds
+        assert cloudwatch.requests == len(clock.waits) + 1
+        assert clock.time + min(5.0, 0.1 * 2 ** len(clock.waits)) >= NOW + seconds
+
+    def test_a_deadline_that_has_passed(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
+        """Nothing is sent any more."""
+        with pytest.raises(ServiceError, match=r"0 of 1 pages .* the deadline has passed"):
+            send(pages(), cloudwatch, clock, seconds=-1)
+        assert (cloudwatch.requests, clock.waits) == (0, [])
+
+    def test_what_was_published_before_is_said(
+        self, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """An error says how many pages went before it, and why this one did not."""
+        cloudwatch.answers = [runtime.OK, runtime.OK]
+        cloudwatch.always = runtime.THROTTLED
+        reason = "2 of 3 pages were published, then CloudWatch answered Throttling: Rate exceeded"
+        with pytest.raises(ServiceError, match=reason):
+            send(pages(2001), cloudwatch, clock, seconds=1)
+
+    def test_nobody_listens(self, clock: FakeClock) -> None:
+        """Where no connection is made nothing is in doubt; it is tried until the deadline."""
+        with CloudWatch(clock.now).running() as gone:
+            pass
+        with pytest.raises(ServiceError, match="was not sent"):
+            send(pages(), gone, clock, seconds=1)
+        assert clock.waits
+
+
+class TestRefused:
+    """What CloudWatch does not take."""
+
+    @pytest.mark.parametrize("spelling", ["query", "json"])
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            runtime.INVALID,
+            runtime.MISSING,
+            runtime.COMBINATION,
+            runtime.VALIDATION,
+            Fault("SerializationException", "SerializationException"),
+            Fault("InvalidFormatFault", "InvalidFormat"),
+            runtime.TOO_LARGE,
+        ],
+        ids=lambda fault: fault.name,
+    )
+    def test_a_bad_datum_stands_alone(
+        self, fault: Fault, spelling: str, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """One bad datum of 1,000 is set aside with the reason; the others arrive once each."""
+        cloudwatch.spelling = spelling
+        cloudwatch.bad = lambda datum: fault if datum["MetricName"] == "N0617" else None
+        # BUG: in JSON's spelling InvalidFormatFault, CloudWatch's own name of it, is not known.
+        published = send(pages(1000), cloudwatch, clock)
+        assert (published.datums, published.calls, published.retries) == (999, 999, 0)
+        [refusal] = published.refused
+        assert refusal.datum.metric_name == "N0617"
+        name = fault.query if spelling == "query" else fault.name
+        assert refusal.reason == f"{name}: as the test wants it"
+        expected = [f"N{at:04}" for at in range(1000) if at != 617]
+        assert cloudwatch.names() == expected
+        assert cloudwatch.requests <= 21  # two for each halving of 1,000, and the first
+
+    @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(n=st.integers(0, 40), data=st.data())
+    def test_balance(
+        self, n: int, data: st.DataObject, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """Whatever is refused or turned away: what is sent and what is refused were planned."""
+        bad = data.draw(st.sets(st.sampled_from(range(n)))) if n else set()
+        old = data.draw(st.sets(st.sampled_from(range(n)))) if n else set()
+        passing: st.SearchStrategy[runtime.Answer] = st.sampled_from(
+            [runtime.OK, runtime.THROTTLED, runtime.FAILED, runtime.RESET]
+        )
+        cloudwatch.answers = data.draw(st.lists(passing, max_size=6))
+        cloudwatch.bad = lambda datum: (
+            runtime.INVALID if int(datum["MetricName"][1:]) in bad else None
+        )
+        cloudwatch.pages, cloudwatch.taken = [], []
+        clock.chance = 0.0
+        seconds = {at: 1_600_000_000 if at in old else MINUTE for at in range(n)}
+        calls = [Call(second, f"N{at:04}", "s3", "eu") for at, second in seconds.items()]
+        planned = plan(group(calls, API.fields), API.fields, API, Rules()).pages
+        published = send(planned, cloudwatch, clock)
+        refused = [refusal.datum.metric_name for refusal in published.refused]
+        assert sorted(refused) == [f"N{at:04}" for at in sorted(bad | old)]
+        assert cloudwatch.names() == [f"N{at:04}" for at in range(n) if at not in bad | old]
+        assert published.datums == len(cloudwatch.taken) == cloudwatch.calls() == published.calls
+        assert published.datums + len(refused) == n
+
+    @pytest.mark.parametrize("spelling", ["query", "json"])
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            runtime.DENIED,
+            Fault("UnrecognizedClientException", "InvalidClientTokenId", 403),
+            Fault("ExpiredTokenException", "ExpiredToken", 400),
+            Fault("UnknownOperationException", "InvalidAction", 404),
+        ],
+        ids=lambda fault: fault.name,
+    )
+    def test_what_does_not_pass_stops_at_once(
+        self, fault: Fault, spelling: str, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """Where CloudWatch does not want to hear from us, one request is enough."""
+        cloudwatch.spelling = spelling
+        cloudwatch.always = fault
+        name = fault.query if spelling == "query" else fault.name
+        with pytest.raises(ServiceError, match=f"CloudWatch answered {name}: "):
+            send(pages(2001), cloudwatch, clock)
+        assert (cloudwatch.requests, clock.waits) == (1, [])
+
+    def test_what_is_too_old_or_too_new_is_not_sent(
+        self, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """It comes back with the reason, and does not spoil the page it was planned in."""
+        old, new = int(NOW) - 14 * 86_400 - 60, int(NOW) + 7_260
+        calls = [Call(s, "N", "s3", "eu") for s in (old, old, MINUTE, new)]
+        planned = plan(group(calls, API.fields), API.fields, API, Rules()).pages
+        published = send(planned, cloudwatch, clock)
+        assert published == Published(
+            1, 1, 1, refused=[Refusal(d, OUT_OF_TIME) for d in (_of(planned, 0), _of(planned, 2))]
+        )
+        assert [datum["Timestamp"] for datum in cloudwatch.taken] == [MINUTE]
+        assert cloudwatch.requests == 1
+
+    def test_a_page_of_old_data_is_not_sent(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
+        """Where nothing of a page is left there is no request."""
+        published = send(pages(1001, second=1_600_000_020), cloudwatch, clock)
+        assert (published.requests, len(published.refused), cloudwatch.requests) == (0, 1001, 0)
+
+    def test_time_goes_on_while_pages_wait(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
+        """What is too old only when its page's turn has come is not sent either."""
+        clock.chance = 1.0
+        start = MINUTE
+        clock.time = start + 14 * 86_400 - 0.05
+        cloudwatch.answers = [runtime.THROTTLED, runtime.OK]
+        some = pages(1, second=int(clock.time) - 60) + pages(1, second=start)
+        published = send(some, cloudwatch, clock)
+        assert (published.datums, len(published.refused)) == (1, 1)
+        assert published.refused[0].reason == "older than two weeks, or more than two hours ahead"
+
+
+def test_bodies_are_as_planned(cloudwatch: CloudWatch, clock: FakeClock) -> None:
+    """What arrives is the planned page, byte for byte where it is not compressed."""
+    planned = pages(1)
+    send(planned, cloudwatch, clock)
+    assert cloudwatch.sizes == [(len(planned[0].body), len(planned[0].body))]
+    assert cloudwatch.pages == [json.loads(planned[0].body)]
+
+
+def _of(planned: list[Page], at: int) -> Datum:
+    return [datum for page in planned for datum in page.datums][at]
