@@ -33,8 +33,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     stopping: threading.Event
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), handler)
         self.stopping = threading.Event()
 
     def handle_error(self, *_: object) -> None:
@@ -122,8 +122,8 @@ class CloudWatch(_Server):
     datum, and so with its page; *spelling* is ``query`` or ``json``, of the errors' codes.
     """
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        super().__init__(_PutMetricData)
+    def __init__(self, now: Callable[[], float] = time.time, port: int = 0) -> None:
+        super().__init__(_PutMetricData, port)
         self.now = now
         self.answers: list[Answer] = []
         self.always: Answer = OK

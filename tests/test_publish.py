@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -211,6 +212,24 @@ class TestRetries:
         with pytest.raises(ServiceError, match="was not sent"):
             send(pages(), gone, clock, seconds=1)
         assert clock.waits
+
+    def test_what_was_never_sent_is_not_in_doubt(self) -> None:
+        """A server that comes up during the wait gets the page, and nothing of it is in doubt."""
+        with ExitStack() as stack:
+
+            class Waking(FakeClock):
+                """A clock that starts the server in the first sleep."""
+
+                def sleep(self, seconds: float) -> None:
+                    """Let time go on."""
+                    super().sleep(seconds)
+                    if len(self.waits) == 1:
+                        stack.enter_context(CloudWatch(self.now, gone.server_port).running())
+
+            clock = Waking()
+            with CloudWatch(clock.now).running() as gone:
+                pass
+            assert send(pages(), gone, clock) == Published(1, 3, 3, retries=1, in_doubt=0)
 
 
 class TestRefused:

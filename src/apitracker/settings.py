@@ -5,6 +5,7 @@ Each setting is the environment variable ``APITRACKER_<NAME>``; docs/settings.md
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from msgspec import Struct
 
 from apitracker.errors import SettingsError
 
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+NAMESPACE: Final = re.compile(r"(?!AWS/)[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,254}")
 PREFIX: Final = "APITRACKER_"
 
 
@@ -39,11 +42,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Do not publish calls that match: FIELD=GLOB, several separated by spaces."""
 
     def __post_init__(self) -> None:
-        """`ValueError` if a number is out of its range."""
+        """`ValueError` if a value is out of its range."""
         if self.max_log_bytes < 1:
             raise ValueError("max_log_bytes must be at least 1")
         if self.processes < 0:
             raise ValueError("processes must be at least 0")
+        if not NAMESPACE.fullmatch(self.namespace):
+            raise ValueError(
+                "namespace must be 1 to 255 letters, digits and . - _ / # : of ASCII, "
+                "and begin neither with AWS/ nor with a colon"
+            )
 
     @property
     def workers(self) -> int:

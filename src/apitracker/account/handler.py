@@ -6,6 +6,7 @@ Lambda delivers the event again.
 """
 
 import gc
+import json
 import os
 import random
 import time
@@ -25,6 +26,7 @@ from apitracker.core.model import Log, Rejected
 from apitracker.core.records import parts
 from apitracker.core.selection import parse_where
 from apitracker.core.tally import Row, rows
+from apitracker.errors import SettingsError, UsageError
 from apitracker.settings import Settings, load
 
 MARGIN_SECONDS = 2.0  # kept of the invocation's time, to say what became of it
@@ -135,11 +137,17 @@ def make_tracker(environ: Mapping[str, str]) -> Tracker:
     settings, unknown = load(environ)
     for name in unknown:
         _log({"level": "WARNING", "message": f"{name}: no such setting; it does nothing"})
+    rules = []
+    for name in ("include", "exclude"):
+        try:
+            rules.append(parse_where(getattr(settings, name).split()))
+        except UsageError as e:
+            raise SettingsError(f"APITRACKER_{name.upper()}: {e}") from e
     region = environ.get("AWS_REGION", "")
     return Tracker(
         settings,
         msgspec.structs.replace(API, namespace=settings.namespace),
-        Rules(parse_where(settings.include.split()), parse_where(settings.exclude.split())),
+        Rules(*rules),
         Connection(
             CLOUDWATCH,
             region,
@@ -151,8 +159,8 @@ def make_tracker(environ: Mapping[str, str]) -> Tracker:
 
 
 def _log(line: dict[str, Any]) -> None:
-    """Write one line of JSON; nothing of a record can break out of it."""
-    print(msgspec.json.encode(line).decode(), flush=True)  # noqa: T201 - Lambda's log is stdout
+    """Write one line of ASCII JSON: nothing of a record can break out of it."""
+    print(json.dumps(line), flush=True)  # noqa: T201 - Lambda's log is stdout
 
 
 # What is decoded has no cycles, and the collector would look through all of it for some.

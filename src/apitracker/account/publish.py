@@ -26,6 +26,7 @@ PASSING: Final = frozenset(
         "InternalServiceFault",
         "LimitExceeded",
         "LimitExceededException",
+        "LimitExceededFault",
         "RequestLimitExceeded",
         "RequestTimeout",
         "ServiceUnavailable",
@@ -40,6 +41,7 @@ PASSING: Final = frozenset(
 INVALID: Final = frozenset(
     {
         "InvalidFormat",
+        "InvalidFormatFault",
         "InvalidParameterCombination",
         "InvalidParameterCombinationException",
         "InvalidParameterValue",
@@ -172,7 +174,8 @@ def _send(
             if response.status < 300 or _is_invalid(response):  # noqa: PLR2004 - as above
                 return response
             fault = ServiceError(f"CloudWatch answered {response.code}: {response.message}")
-            if response.status < 500 and response.code not in PASSING:  # noqa: PLR2004 - likewise
+            passing = response.status in {429, *range(500, 600)} or response.code in PASSING
+            if not passing:
                 raise fault
         wait = clock.random() * min(LONGEST_WAIT, FIRST_WAIT * 2.0**attempt)
         if clock.now() + wait >= deadline:

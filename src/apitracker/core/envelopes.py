@@ -1,8 +1,9 @@
 """The wrappings in which AWS delivers logs are taken off."""
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import msgspec
 import pybase64
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from apitracker.core.compression import inflate
 from apitracker.core.model import Log
-from apitracker.core.records import MAX_BYTES, mend
+from apitracker.core.records import MAX_BYTES, cut, mend
 from apitracker.errors import LogError
 
 
@@ -30,7 +31,10 @@ class Payload(Struct, gc=False):
     logEvents: list[LogEvent] = []
 
 
-_decode = msgspec.json.Decoder(Payload).decode
+EVENTS: Final = b'"logEvents":['
+MARK: Final = b'},{"id":'
+_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+_decode = msgspec.json.Decoder(Payload | list[LogEvent]).decode
 
 
 def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log | None:
@@ -46,7 +50,11 @@ def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log
         body = pybase64.b64decode(event["awslogs"]["data"], validate=True)
     except (KeyError, TypeError, ValueError) as e:
         raise LogError("event", f"is no CloudWatch Logs subscription event: {e!r}") from e
-    payload = _payload(b"".join(inflate(body, "event", max_bytes=max_bytes)))
+    text = inflate(body, "event", max_bytes=max_bytes)
+    try:
+        payload = _stream(text)
+    except _UNREADABLE:
+        payload = _payload(b"".join(inflate(body, "event", max_bytes=max_bytes)))
     if payload.messageType == "CONTROL_MESSAGE":
         return None
     if payload.messageType != "DATA_MESSAGE":
@@ -57,12 +65,27 @@ def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log
     return Log(digest.hexdigest(), name, [event.message for event in payload.logEvents])
 
 
+def _stream(text: Iterator[bytes]) -> Payload:
+    """
+    Read a payload in the memory of its messages: the text is decoded as it is inflated.
+
+    It is cut where one event ends and the next begins, which cannot be inside a message: there,
+    quotes are escaped.
+    """
+    head, opening, rest = next(text, b"").partition(EVENTS)
+    *lists, last = map(_decode, cut(itertools.chain([rest], text), head + opening, MARK))
+    if not isinstance(last, Payload):
+        raise msgspec.DecodeError("a list is no payload")
+    last.logEvents = [*itertools.chain.from_iterable(lists), *last.logEvents]
+    return last
+
+
 def _payload(text: bytes) -> Payload:
+    """Read a payload at once, of whatever form, and mend it if need be."""
     try:
-        return _decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        return _decode(mend(text))
-    except (msgspec.DecodeError, RecursionError) as e:
+        payload = _decode(mend(text))
+    except _UNREADABLE as e:
         raise LogError("event", f"is no payload of a subscription: {e}") from e
+    if not isinstance(payload, Payload):
+        raise LogError("event", "is no payload of a subscription, but a list")
+    return payload

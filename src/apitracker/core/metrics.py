@@ -115,13 +115,16 @@ def plan(
     *fields* begin with those of *metrics*; those of *rules* follow. The same counts give the same
     pages, whatever the time and the order.
     """
-    kept, excluded = _kept(counts, fields, rules) if rules.fields else (counts, 0)
+    kept, excluded = counts, 0
+    if rules.include or rules.exclude:
+        kept, excluded = _kept(counts, fields, rules)
     width = len(metrics.fields)
-    if len(fields) > width:
-        narrow: Counter[Row] = Counter()
+    if len(fields) > width or any("" in row for row in kept):
+        # What is not published does not tell rows apart, nor do an absent name and ABSENT itself.
+        merged: Counter[Row] = Counter()
         for row, n in kept.items():
-            narrow[row[:width]] += n
-        kept = narrow
+            merged[tuple([ABSENT if value == "" else value for value in row[:width]])] += n
+        kept = merged
     return Plan(list(_pages(_datums(kept, metrics), metrics.namespace)), excluded)
 
 
@@ -144,7 +147,6 @@ def request(namespace: str, datums: Sequence[Datum]) -> bytes:
     return _encode({"Namespace": namespace, "MetricData": datums})
 
 
-@lru_cache(maxsize=65_536)
 def valid(text: str, length: int) -> str:
     """
     Make *text* a name or value that CloudWatch takes: ASCII, no control character, not blank.
@@ -158,7 +160,7 @@ def valid(text: str, length: int) -> str:
     if len(text) <= length and _TAKEN.fullmatch(text) and not _HASHED.search(text):
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
-    plain = _BAD.sub("_", text[:length]).strip()
+    plain = _BAD.sub("_", text[:length].strip())
     return f"{plain[: length - _DIGITS - 1]}~{digest}"
 
 
@@ -199,15 +201,18 @@ def _datums(counts: Mapping[Row, int], metrics: MetricSet) -> Iterator[Datum]:
         yield _datum(before, seconds, metrics)
 
 
+@lru_cache(maxsize=4_096)
+def _name(text: str) -> str:
+    return valid(text, NAME_LENGTH)
+
+
 def _datum(series: Row, seconds: list[int], metrics: MetricSet) -> Datum:
     name, *values, minute = series
     if len(seconds) == 1:
-        return Datum(
-            valid(name, NAME_LENGTH), _dimensions(metrics.dimensions, *values), minute, seconds, [1]
-        )
+        return Datum(_name(name), _dimensions(metrics.dimensions, *values), minute, seconds, [1])
     tally = Counter(seconds)
     return Datum(
-        valid(name, NAME_LENGTH),
+        _name(name),
         _dimensions(metrics.dimensions, *values),
         minute,
         list(tally),

@@ -350,16 +350,25 @@ def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
     if not first.startswith(HEAD) or not re.fullmatch(rb'\{"\w+":', key):
         yield b"".join([first, *pieces])
         return
-    mark = b"}," + key
+    yield from cut(itertools.chain([first[len(HEAD) :]], pieces), HEAD, b"}," + key)
+
+
+def cut(pieces: Iterator[bytes], head: bytes, mark: bytes) -> Iterator[bytes]:
+    """
+    Cut JSON text between objects in a list, where *mark* is; the list begins with *pieces*.
+
+    Each cut gives a list; at the end comes what *head*, the text before the list, makes with the
+    rest.
+    """
     held: list[bytes] = []  # since the last cut
-    for piece in itertools.chain([first[len(HEAD) :]], pieces):
+    for piece in pieces:
         at = piece.rfind(mark)
         if at < 0:
             held.append(piece)
         else:
             yield b"".join([b"[", *held, piece[: at + 1], b"]"])
             held = [piece[at + 2 :]]
-    yield b"".join([HEAD, *held])
+    yield b"".join([head, *held])
 
 
 def _join(bodies: list[bytes]) -> bytes:
