@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 QUIET = --quiet --disable-pip-version-check
 
-.PHONY: run test check browser bench clean
+.PHONY: run test check package bench clean
 .DEFAULT_GOAL = run
 
 # A synthetic trail, its counts, and who is throttled and denied.
@@ -33,6 +33,10 @@ check: .venv/development
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(MAKE) test
+
+# The Lambda: build/lambda for sam.yaml, dist/apitracker-lambda.zip for the console.
+package: .venv/run
+	$(BIN)/python scripts/package.py
 
 bench: .venv/development
 	$(BIN)/python benchmarks/run.py

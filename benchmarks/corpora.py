@@ -48,7 +48,7 @@ class Corpora:
             if name == "real":
                 _repeat(REAL, folder, self.bytes)
             else:
-                sample.write(folder, events=self.bytes // 1_317, days=3)
+                sample.write(folder, events=self.bytes // 1_317, days=1)
         return folder
 
     def part(self, name: str, of: int, nth: int = 0) -> Path:

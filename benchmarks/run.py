@@ -19,7 +19,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import adding, cores, decoding, peaks, querying
+from benchmarks import adding, cold_start, cores, decoding, handler, peaks, querying
 from benchmarks.corpora import Corpora
 from benchmarks.measure import ROOT, Options, Result
 
@@ -29,6 +29,8 @@ QUESTIONS: Final = {
     "adding": adding,
     "querying": querying,
     "peaks": peaks,
+    "handler": handler,
+    "cold_start": cold_start,
 }
 RESULTS: Final = ROOT / "benchmarks" / "RESULTS.md"
 LIBRARIES: Final = ("msgspec", "isal", "duckdb", "numpy")

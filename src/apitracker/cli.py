@@ -367,6 +367,7 @@ def publish(  # noqa: PLR0913 - options of a command
     from apitracker.account.publish import OUT_OF_TIME
     from apitracker.core.metrics import API, Rules, plan
 
+    poster = None if dry_run else clients.connection()  # or it fails before anything is read
     metrics = replace(API, namespace=settings.namespace)
     rules = Rules(parse_where(settings.include.split()), parse_where(settings.exclude.split()))
     by = backfill.fields(metrics, rules)
@@ -384,13 +385,13 @@ def publish(  # noqa: PLR0913 - options of a command
     outlook = backfill.outlook(planned.pages[begin:], clock.now())
     _say_late(outlook.late)
     sent = f"{outlook.pages:,} requests, {outlook.datums:,} datums, {outlook.calls:,} calls"
-    if dry_run:
+    if poster is None:
         click.echo(f"would publish to {metrics.namespace}: {sent}")
     elif outlook.pages:
         published = backfill.send(
             planned.pages,
             metrics.namespace,
-            clients.connection(),
+            poster,
             clock,
             begin=begin,
             progress=_progress(len(planned.pages)),

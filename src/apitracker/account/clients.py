@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from msgspec import Struct
 
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
 from apitracker.errors import ServiceError, SourceError
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+
+    from apitracker.account.signing import Connection
 
 Client: TypeAlias = Any
 """A client of boto3: its methods are made at run time, so that no type can name them."""
@@ -83,12 +84,15 @@ def client(service: str) -> Client:
         return _client(service, made_for=_surroundings())
 
 
-def connection() -> Connection:
+def connection() -> "Connection":
     """
     A connection to publish over, to where boto3 would send the same requests, with its credentials.
 
     `ServiceError` if there are none.
     """
+    # Loaded here: all who read logs import this module, and few publish any.
+    from apitracker.account.signing import CLOUDWATCH, Connection, Credentials  # noqa: PLC0415
+
     cloudwatch = client("cloudwatch")
     with asking("cloudwatch:PutMetricData"):
         found = cloudwatch._get_credentials()  # noqa: SLF001 - boto3 hands them out nowhere else

@@ -1,0 +1,148 @@
+"""Counts of log files are published at once: pages that can be gone on with after a failure."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from apitracker.account.publish import Clock, Poster, Published, publish
+from apitracker.account.signing import Response, TransportError
+from apitracker.core.metrics import Datum, MetricSet, Page, Rules, timely
+from apitracker.errors import ServiceError, UsageError
+
+PAGE_SECONDS: Final = 120.0  # of patience with one page, its retries included
+
+
+class InterruptedRunError(ServiceError):
+    """Not all pages could be published; the message says which, and how to go on."""
+
+
+class Outlook(Struct, frozen=True):
+    """What would become of pages now: *late* is what CloudWatch would refuse for its time."""
+
+    pages: int
+    datums: int
+    calls: int
+    late: list[Datum]
+
+
+def fields(metrics: MetricSet, rules: Rules) -> tuple[str, ...]:
+    """What calls have to be counted by, to be planned as *metrics* by *rules*."""
+    return tuple(dict.fromkeys((*metrics.fields, *rules.fields)))
+
+
+def outlook(pages: Iterable[Page], now: float) -> Outlook:
+    """Say what would be sent at *now*, in seconds since 1970."""
+    sent, datums, calls = 0, 0, 0
+    late: list[Datum] = []
+    for page in pages:
+        taken, refused = timely(page.datums, now)
+        sent += bool(taken)
+        datums += len(taken)
+        calls += sum(datum.calls for datum in taken)
+        late += refused
+    return Outlook(sent, datums, calls, late)
+
+
+def mark(pages: Iterable[Page]) -> str:
+    """Name *pages* by what is in them: the same logs, options and rules give the same name."""
+    digest = hashlib.sha256()
+    for page in pages:
+        digest.update(hashlib.sha256(page.body).digest())
+    return digest.hexdigest()[:12]
+
+
+def done(resume: str, pages: Sequence[Page]) -> int:
+    """
+    Say how many of *pages* were published before, by what an `InterruptedRunError` run told.
+
+    `UsageError` if that run had other pages: publishing some of them again would count them twice.
+    """
+    found = re.fullmatch(r"([0-9a-f]{12}):(\d{1,9})", resume)
+    if not found:
+        raise UsageError(f"{resume}: give what the stopped run printed, as 0123456789ab:17")
+    if found[1] != mark(pages) or int(found[2]) > len(pages):
+        raise UsageError(
+            f"{resume}: the logs, --since, --until or the rules are not those of the run that "
+            "stopped, so its pages are not known any more; give the same, --until above all"
+        )
+    return int(found[2])
+
+
+def send(  # noqa: PLR0913 - what publish takes, and where to begin and whom to tell
+    pages: Sequence[Page],
+    namespace: str,
+    poster: Poster,
+    clock: Clock,
+    *,
+    begin: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Published:
+    """
+    Publish *pages* from number *begin* on, one after the other; *progress* is told how many.
+
+    `InterruptedRunError` if one could not be sent within `PAGE_SECONDS`.
+    """
+    published = Published()
+    for number, page in enumerate(pages[begin:], begin):
+        noting = _Noting(poster)
+        try:
+            one = publish([page], namespace, noting, clock, deadline=clock.now() + PAGE_SECONDS)
+        except ServiceError as e:
+            raise InterruptedRunError(
+                f"{_stopped(number, len(pages), published)}{noting.doubt(number + 1)}; "
+                f"{e.__cause__ or e}; go on with the same command and "
+                f"--resume {mark(pages)}:{number}"
+            ) from e
+        _add(published, one)
+        progress(number + 1)
+    return published
+
+
+class _Noting:
+    """A poster that notes whether anything of a page was taken, or may have been."""
+
+    def __init__(self, poster: Poster) -> None:
+        self._poster = poster
+        self._taken = False
+        self._in_doubt = False
+
+    def post(
+        self, operation: str, body: bytes, *, deadline: float, gzipped: bool = False
+    ) -> Response:
+        """Post as the other does."""
+        try:
+            response = self._poster.post(operation, body, deadline=deadline, gzipped=gzipped)
+        except TransportError as e:
+            self._in_doubt |= e.in_doubt
+            raise
+        self._taken |= response.status < 300  # noqa: PLR2004 - HTTP's own bound of success
+        return response
+
+    def doubt(self, number: int) -> str:
+        """Say what is not known of page *number*, or nothing."""
+        if self._taken:
+            return f", and a part of page {number:,}, which will count twice"
+        if self._in_doubt:
+            return f", and perhaps page {number:,}, which would then count twice"
+        return ""
+
+
+def _stopped(number: int, pages: int, published: Published) -> str:
+    return (
+        f"pages 1 to {number:,} of {pages:,} are published "
+        f"({published.datums:,} datums and {published.calls:,} calls by this run)"
+        if number
+        else f"none of {pages:,} pages is published"
+    )
+
+
+def _add(published: Published, one: Published) -> None:
+    published.requests += one.requests
+    published.datums += one.datums
+    published.calls += one.calls
+    published.retries += one.retries
+    published.in_doubt += one.in_doubt
+    published.refused += one.refused

@@ -1,0 +1,883 @@
+"""The stack: both ways of it, what it may do, and that it continues the predecessor's in place."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import fields
+
+from apitracker.core.metrics import API
+from apitracker.core.selection import parse_where
+from apitracker.core.tally import FIELDS
+from apitracker.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = ROOT / "sam.yaml"
+PREDECESSOR = json.loads((Path(__file__).parent / "predecessor.json").read_text())
+EMULATOR = ROOT / ".venv-emulator"
+LINT = ROOT / ".venv-lint"
+EXISTING = "CloudTrail/logs"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:ops"
+PSEUDO = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::Region": "us-east-1",
+    "AWS::StackName": "cloudwatch-api-tracker",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+CHINA = {
+    "AWS::Partition": "aws-cn",
+    "AWS::Region": "cn-north-1",
+    "AWS::URLSuffix": "amazonaws.com.cn",
+}
+NO_VALUE = object()
+
+# Reads the template as CloudFormation's own transform does: SAM's library is in that virtualenv.
+EXPAND = """
+import json, sys
+import yaml
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+text = open(sys.argv[1]).read()
+template = yaml_parse(text)
+given = yaml_parse(text)
+given["Resources"]["APITrackerLambdaFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
+
+class NoPolicies:
+    def load(self):
+        return {}
+
+aliases = sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+print(json.dumps([template, transform(given, {}, NoPolicies()), aliases]))
+"""
+
+CREATE_ONLY = {
+    "AWS::CloudTrail::Trail": {"TrailName"},
+    "AWS::IAM::Role": {"Path", "RoleName"},
+    "AWS::Lambda::Function": {"FunctionName", "PackageType", "TenancyConfig"},
+    "AWS::Lambda::Permission": {
+        "Action",
+        "EventSourceToken",
+        "FunctionName",
+        "FunctionUrlAuthType",
+        "InvokedViaFunctionUrl",
+        "Principal",
+        "PrincipalOrgID",
+        "SourceAccount",
+        "SourceArn",
+    },
+    "AWS::Logs::LogGroup": {"LogGroupName"},
+    "AWS::Logs::SubscriptionFilter": {"FilterName", "LogGroupName"},
+    "AWS::S3::Bucket": {"BucketName", "BucketNamePrefix", "BucketNamespace"},
+    "AWS::S3::BucketPolicy": {"Bucket"},
+}
+"""The properties whose change makes CloudFormation replace a resource: its resource schemas."""
+
+
+def missing(what: str) -> None:
+    """Skip the test; on CI, where everything has to be there, fail it."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(what)
+
+
+@cache
+def read() -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The template as written, as SAM expands it, and how many YAML aliases it has."""
+    python = EMULATOR / "bin" / "python"
+    if not python.exists():
+        missing(f"no {EMULATOR.name}: make test makes it")
+    done = subprocess.run(
+        [python, "-c", EXPAND, TEMPLATE],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"AWS_DEFAULT_REGION": "us-east-1", "PATH": os.environ["PATH"]},
+    )
+    template, expanded, aliases = json.loads(done.stdout)
+    return template, expanded, aliases
+
+
+class Stack:
+    """What CloudFormation would make of *template*: conditions decided and functions evaluated."""
+
+    def __init__(self, template: dict[str, Any], **given: str) -> None:
+        self.template = template
+        pseudo = {**PSEUDO, **{k: v for k, v in given.items() if k.startswith("AWS::")}}
+        defaults = {k: p.get("Default") for k, p in template["Parameters"].items()}
+        self.values = {**defaults, **pseudo, **given}
+        self.resources: dict[str, dict[str, Any]] = {
+            name: {
+                **body,
+                "Properties": self.value(body.get("Properties", {})),
+            }
+            for name, body in template["Resources"].items()
+            if self.holds(body)
+        }
+        self.outputs: dict[str, Any] = {
+            name: self.value(body["Value"])
+            for name, body in template.get("Outputs", {}).items()
+            if self.holds(body)
+        }
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        properties: dict[str, Any] = self.resources[name]["Properties"]
+        return properties
+
+    def holds(self, body: dict[str, Any]) -> bool:
+        """Whether what has *body* is made."""
+        return "Condition" not in body or self.condition(body["Condition"])
+
+    def condition(self, name: str) -> bool:
+        """Decide a condition."""
+        return bool(self.value(self.template["Conditions"][name]))
+
+    def value(self, node: Any) -> Any:  # noqa: ANN401 - whatever a template holds
+        """Evaluate *node*. A resource's name or ARN is its logical id in angle brackets."""
+        if isinstance(node, list):
+            return [v for v in map(self.value, node) if v is not NO_VALUE]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            (function, argument), *_ = node.items()
+            if function == "Ref" or function.startswith("Fn::") or function == "Condition":
+                return self.call(function, argument)
+        return {k: v for k, v in ((k, self.value(v)) for k, v in node.items()) if v is not NO_VALUE}
+
+    def call(self, function: str, argument: Any) -> Any:  # noqa: ANN401, C901, PLR0911 - a case a function
+        """Evaluate one function."""
+        match function:
+            case "Ref" if argument == "AWS::NoValue":
+                return NO_VALUE
+            case "Ref":
+                return self.values.get(argument, f"<{argument}>")
+            case "Condition":
+                return self.condition(argument)
+            case "Fn::GetAtt":
+                return "<{}.{}>".format(*argument)
+            case "Fn::If":
+                return self.value(argument[1 if self.condition(argument[0]) else 2])
+            case "Fn::Equals":
+                return self.value(argument[0]) == self.value(argument[1])
+            case "Fn::Not":
+                return not self.value(argument[0])
+            case "Fn::And":
+                return all(map(self.value, argument))
+            case "Fn::Join":
+                return argument[0].join(self.value(argument[1]))
+            case "Fn::Split":
+                return self.value(argument[1]).split(argument[0])
+            case "Fn::Sub":
+                return self.substituted(*(argument if isinstance(argument, list) else [argument]))
+            case _:
+                raise AssertionError(function)
+
+    def substituted(self, text: str, own: dict[str, Any] | None = None) -> str:
+        """Put values in for the names in *text*, first those of *own*."""
+        values = {**self.values, **self.value(own or {})}
+
+        def replace(found: re.Match[str]) -> str:
+            name = found[1]
+            return f"${{{name[1:]}}}" if name[0] == "!" else str(values.get(name, f"<{name}>"))
+
+        return re.sub(r"\$\{([^}]+)\}", replace, text)
+
+
+def stack(**given: str) -> Stack:
+    """The expanded template with these parameters and, as ``AWS::…``, in this place."""
+    return Stack(read()[1], **given)
+
+
+def references(node: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a template holds
+    """The names that *node* refers to."""
+    if isinstance(node, list):
+        for each in node:
+            yield from references(each)
+    elif isinstance(node, dict):
+        for key, each in node.items():
+            if key == "Ref":
+                yield each
+            elif key == "Fn::GetAtt":
+                yield each[0]
+            elif key == "Fn::Sub":
+                text = each[0] if isinstance(each, list) else each
+                yield from (name.partition(".")[0] for name in re.findall(r"\$\{([^!}]+)\}", text))
+                yield from references(each[1:] if isinstance(each, list) else [])
+            else:
+                yield from references(each)
+
+
+def before() -> dict[str, set[str]]:
+    """For each resource, those that CloudFormation makes before it."""
+    resources = read()[1]["Resources"]
+    needs = {}
+    for name, body in resources.items():
+        named = body.get("DependsOn", [])
+        found = {
+            *references(body.get("Properties", {})),
+            *([named] if isinstance(named, str) else named),
+        }
+        needs[name] = found & resources.keys()
+    done: dict[str, set[str]] = {}
+    for name in TopologicalSorter(needs).static_order():
+        done[name] = needs[name].union(*(done[n] for n in needs[name]))
+    return done
+
+
+BOTH = pytest.mark.parametrize("group", ["", EXISTING], ids=["new trail", "existing trail"])
+NEW = {"NewTrail", "NewTrailRole", "NewTrailCWLogGroup", "NewTrailBucket", "NewTrailBucketPolicy"}
+
+
+# It continues the predecessor's stack.
+
+
+@BOTH
+def test_predecessor_is_kept(group: str) -> None:
+    """Every resource of the predecessor's stack is still there, under its id and of its type."""
+    old = Stack(PREDECESSOR, CloudTrailLogGroupName=group).resources
+    new = stack(CloudTrailLogGroupName=group).resources
+
+    assert {name: new[name]["Type"] for name in old} == {n: b["Type"] for n, b in old.items()}
+
+
+def replaced(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
+    """Which of the *old* resources CloudFormation would replace, or remove, for the *new*."""
+    return {
+        name
+        for name, body in old.items()
+        if name not in new
+        or new[name]["Type"] != body["Type"]
+        or any(
+            new[name]["Properties"].get(key) != body["Properties"].get(key)
+            for key in CREATE_ONLY[body["Type"]]
+        )
+    }
+
+
+@BOTH
+def test_nothing_is_replaced(group: str) -> None:
+    """No property that CloudFormation knows a resource by differs from the predecessor's."""
+    old = Stack(PREDECESSOR, CloudTrailLogGroupName=group).resources
+
+    assert replaced(old, stack(CloudTrailLogGroupName=group).resources) == set()
+
+
+@BOTH
+def test_a_replacement_would_be_seen(group: str) -> None:
+    """A resource that gets another name or type, or goes, is one that the test above reports."""
+    old = Stack(PREDECESSOR, CloudTrailLogGroupName=group).resources
+    new = stack(CloudTrailLogGroupName=group).resources
+
+    for name, body in old.items():
+        others = {key: each for key, each in new.items() if key != name}
+        assert replaced(old, others) == {name}
+        assert replaced(old, {**others, name: {**new[name], "Type": "AWS::SNS::Topic"}}) == {name}
+        for key in CREATE_ONLY[body["Type"]]:
+            properties = {**new[name]["Properties"], key: "another"}
+            assert replaced(old, {**others, name: {**new[name], "Properties": properties}}) == {
+                name
+            }
+
+
+def test_create_only_is_what_cloudformation_says() -> None:
+    """The properties taken for those that replace are the ones of CloudFormation's schemas."""
+    python = LINT / "bin" / "python"
+    if not python.exists():
+        missing(f"no {LINT.name}: make check makes it")
+    script = (
+        "import json, sys; from cfnlint.schema import PROVIDER_SCHEMA_MANAGER as m\n"
+        "print(json.dumps({t: m.get_resource_schema('us-east-1', t)"
+        ".schema.get('createOnlyProperties', []) for t in sys.argv[1:]}))"
+    )
+    done = subprocess.run(
+        [python, "-c", script, *CREATE_ONLY], check=True, capture_output=True, text=True
+    )
+
+    assert {
+        kind: {path.removeprefix("/properties/") for path in paths}
+        for kind, paths in json.loads(done.stdout).items()
+    } == CREATE_ONLY
+
+
+def test_parameter_of_the_predecessor() -> None:
+    """The predecessor's commands work: its parameter has its name, and nothing has to be given."""
+    parameters = read()[0]["Parameters"]
+
+    assert parameters["CloudTrailLogGroupName"]["Default"] == ""
+    assert all("Default" in parameter for parameter in parameters.values())
+
+
+# Both ways.
+
+
+def test_new_trail() -> None:
+    """Without a group there is a trail of all regions, validated, to group and bucket."""
+    made = stack()
+
+    assert made["NewTrail"] == {
+        "S3BucketName": "<NewTrailBucket>",
+        "CloudWatchLogsLogGroupArn": "<NewTrailCWLogGroup.Arn>",
+        "CloudWatchLogsRoleArn": "<NewTrailRole.Arn>",
+        "IsLogging": True,
+        "IsMultiRegionTrail": True,
+        "IncludeGlobalServiceEvents": True,
+        "EnableLogFileValidation": True,
+    }
+    assert made["CloudTrailLogFilter"]["LogGroupName"] == "<NewTrailCWLogGroup>"
+    assert made["LambdaPermission"]["SourceArn"].endswith(":log-group:<NewTrailCWLogGroup>:*")
+    assert made.outputs["TrailLogGroupName"] == "<NewTrailCWLogGroup>"
+    assert made.outputs["TrailBucketName"] == "<NewTrailBucket>"
+
+
+def test_existing_trail() -> None:
+    """With an existing group, it is subscribed to, and nothing of a trail is made."""
+    made = stack(CloudTrailLogGroupName=EXISTING)
+
+    assert stack().resources.keys() - made.resources.keys() == NEW
+    assert made["CloudTrailLogFilter"] == {
+        "LogGroupName": EXISTING,
+        "FilterPattern": "",
+        "DestinationArn": "<APITrackerLambdaFunction.Arn>",
+    }
+    assert made["LambdaPermission"] == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": "<APITrackerLambdaFunction.Arn>",
+        "Principal": "logs.us-east-1.amazonaws.com",
+        "SourceAccount": "123456789012",
+        "SourceArn": f"arn:aws:logs:us-east-1:123456789012:log-group:{EXISTING}:*",
+    }
+    assert made.outputs["TrailLogGroupName"] == EXISTING
+    assert "TrailBucketName" not in made.outputs
+
+
+@BOTH
+@pytest.mark.parametrize("dashboard", ["true", "false"])
+@pytest.mark.parametrize("alarms", ["true", "false"])
+@pytest.mark.parametrize("email", ["", "ops@example.com"])
+def test_nothing_refers_to_what_is_not_made(
+    group: str, dashboard: str, alarms: str, email: str
+) -> None:
+    """Whatever is chosen, no resource and no output refers to a resource that is not made."""
+    made = stack(
+        CloudTrailLogGroupName=group,
+        CreateDashboard=dashboard,
+        CreateAlarms=alarms,
+        AlarmEmail=email,
+    )
+    text = json.dumps([{n: b["Properties"] for n, b in made.resources.items()}, made.outputs])
+
+    assert {name.partition(".")[0] for name in re.findall(r"<([A-Za-z.]+)>", text)} <= (
+        made.resources.keys()
+    )
+
+
+# Order.
+
+
+def test_order() -> None:
+    """There is no circle, and nothing is made before what it relies on at once."""
+    first = before()
+
+    assert {"NewTrailBucketPolicy", "NewTrailRole", "NewTrailCWLogGroup"} <= first["NewTrail"]
+    assert {
+        "LambdaPermission",
+        "APITrackerLambdaFunction",
+        "APITrackerCWLogs",
+        "APITrackerLogPolicy",
+    } <= first["CloudTrailLogFilter"]
+
+
+# What it may do.
+
+
+def statements(properties: dict[str, Any]) -> list[dict[str, Any]]:
+    """All statements of the policies in a role's, or of a policy's *properties*."""
+    documents = [p["PolicyDocument"] for p in properties.get("Policies", [properties])]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def test_function_may_publish_and_log_only() -> None:
+    """The function may publish to its namespace and write to its log group, and no more."""
+    made = stack(MetricNamespace="Ours")
+
+    assert statements(made["APITrackerLambdaFunctionRole"]) == [
+        {
+            "Effect": "Allow",
+            "Action": "cloudwatch:PutMetricData",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"cloudwatch:namespace": "Ours"}},
+        }
+    ]
+    assert statements(made["APITrackerLogPolicy"]) == [
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": "<APITrackerCWLogs.Arn>",
+        }
+    ]
+    assert made["APITrackerLogPolicy"]["Roles"] == ["<APITrackerLambdaFunctionRole>"]
+    assert made["APITrackerLambdaFunction"]["Role"] == "<APITrackerLambdaFunctionRole.Arn>"
+
+
+def test_trail_may_log_only() -> None:
+    """CloudTrail may write to its own streams of the new group, and no more."""
+    assert statements(stack()["NewTrailRole"]) == [
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": "arn:aws:logs:us-east-1:123456789012:log-group:<NewTrailCWLogGroup>"
+            ":log-stream:123456789012_CloudTrail_us-east-1*",
+        }
+    ]
+
+
+@BOTH
+def test_no_capability_but_iam(group: str) -> None:
+    """CAPABILITY_IAM is enough: no IAM resource has a name, and there is no macro but SAM."""
+    template, _, _ = read()
+    made = stack(CloudTrailLogGroupName=group)
+    names = {"RoleName", "ManagedPolicyName", "UserName", "GroupName", "InstanceProfileName"}
+
+    assert template["Transform"] == "AWS::Serverless-2016-10-31"
+    assert "Fn::Transform" not in json.dumps(template)
+    for body in made.resources.values():
+        assert not body["Properties"].keys() & names
+        assert body["Type"] != "AWS::CloudFormation::Stack"
+        if body["Type"] == "AWS::IAM::Role":
+            assert not body["Properties"].get("ManagedPolicyArns")
+
+
+def test_bucket() -> None:
+    """The bucket is encrypted, closed to the public, emptied in time, and outlives the stack."""
+    made = stack(LogRetentionInDays="30")
+    bucket = made["NewTrailBucket"]
+
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == "30"
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert made.resources["NewTrailBucket"]["DeletionPolicy"] == "Retain"
+    assert made.resources["NewTrailBucket"]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_bucket_policy() -> None:
+    """Only CloudTrail may write, for trails of this account; and nobody without TLS."""
+    *allowed, denied = statements(stack()["NewTrailBucketPolicy"])
+
+    assert {s["Action"] for s in allowed} == {"s3:GetBucketAcl", "s3:PutObject"}
+    for statement in allowed:
+        assert statement["Effect"] == "Allow"
+        assert statement["Principal"] == {"Service": "cloudtrail.amazonaws.com"}
+        assert statement["Condition"]["StringEquals"]["aws:SourceAccount"] == "123456789012"
+        assert statement["Condition"]["ArnLike"] == {
+            "aws:SourceArn": "arn:aws:cloudtrail:us-east-1:123456789012:trail/*"
+        }
+    assert denied["Effect"] == "Deny"
+    assert denied["Action"] == "s3:*"
+    assert denied["Resource"] == [
+        "arn:aws:s3:::<NewTrailBucket>",
+        "arn:aws:s3:::<NewTrailBucket>/*",
+    ]
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@BOTH
+def test_retention(group: str) -> None:
+    """Every log group keeps for seven days, as the predecessor's, or for as long as is asked."""
+    for days in (7, "30"):
+        given = {} if days == 7 else {"LogRetentionInDays": str(days)}
+        made = stack(CloudTrailLogGroupName=group, **given)
+        groups = [b for b in made.resources.values() if b["Type"] == "AWS::Logs::LogGroup"]
+        assert {body["Properties"]["RetentionInDays"] for body in groups} == {days}
+        assert all("DeletionPolicy" in body for body in groups)
+
+
+def test_key() -> None:
+    """A key, where one is given, encrypts groups, trail and topic; without one none is named."""
+    keyed = stack(KmsKeyArn=KEY, AlarmEmail="ops@example.com")
+
+    assert keyed["NewTrail"]["KMSKeyId"] == KEY
+    assert keyed["NewTrailCWLogGroup"]["KmsKeyId"] == KEY
+    assert keyed["APITrackerCWLogs"]["KmsKeyId"] == KEY
+    assert keyed["AlarmTopic"]["KmsMasterKeyId"] == KEY
+    assert "kms" not in json.dumps(stack().resources["NewTrailCWLogGroup"]["Properties"]).lower()
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso"])
+def test_every_partition(partition: str) -> None:
+    """Every ARN is of the partition that the stack is in."""
+    made = stack(**{"AWS::Partition": partition}, AlarmEmail="ops@example.com")
+    text = json.dumps([body["Properties"] for body in made.resources.values()])
+
+    assert set(re.findall(r"arn:([a-z-]+):", text)) == {partition}
+
+
+def test_principal_of_logs_in_china() -> None:
+    """CloudWatch Logs has a name of its own in each region, and another domain in China."""
+    assert stack(**CHINA)["LambdaPermission"]["Principal"] == "logs.cn-north-1.amazonaws.com.cn"
+
+
+# Parameters and the function.
+
+
+def test_parameters_are_explained() -> None:
+    """Each parameter has a description, a label and a place in the console's form."""
+    template = read()[0]
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(template["Parameters"])
+    assert interface["ParameterLabels"].keys() == template["Parameters"].keys()
+    assert all(parameter["Description"] for parameter in template["Parameters"].values())
+
+
+def accepts(name: str, value: str) -> bool:
+    """Whether CloudFormation would take *value* for the parameter *name*."""
+    parameter = read()[0]["Parameters"][name]
+    if "AllowedValues" in parameter:
+        return value in map(str, parameter["AllowedValues"])
+    if parameter["Type"] == "Number":
+        return bool(parameter["MinValue"] <= int(value) <= parameter["MaxValue"])
+    long_enough = len(value) >= parameter.get("MinLength", 0)
+    short_enough = len(value) <= parameter.get("MaxLength", 4_096)
+    pattern = re.compile(parameter["AllowedPattern"])
+    return long_enough and short_enough and bool(pattern.fullmatch(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        (
+            "CloudTrailLogGroupName",
+            ["", "CloudTrail/logs", "/aws/x_y.z-#1"],
+            ["a b", "arn:aws:logs"],
+        ),
+        (
+            "MetricNamespace",
+            ["API-COUNT", "a/b"],
+            ["", "AWS/Lambda", ":a", "a b", 'a"b', "a'b", "é"],
+        ),
+        (
+            "IncludeRules",
+            ["", "readOnly=true", "eventSource=s3.* eventName=Get[AB]?", "caller="],
+            ["read", "nothing=1", "readOnly=true  a=b", " readOnly=true", "eventName"],
+        ),
+        ("ExcludeRules", ["", "readOnly=true"], ["nothing=1"]),
+        ("AlarmEmail", ["", "a@b.c"], ["a", "a@b c", "a@b,c@d e"]),
+        ("AlarmTopicArn", ["", TOPIC, "arn:aws-cn:sns:cn-north-1:123456789012:t"], ["ops", KEY]),
+        ("KmsKeyArn", ["", KEY], ["alias/x", "1234abcd", TOPIC]),
+        ("LogRetentionInDays", ["1", "7", "3653"], ["0", "2", "8"]),
+        ("Architecture", ["arm64", "x86_64"], ["arm", ""]),
+        ("MemorySize", ["128", "10240"], ["64", "10241"]),
+        ("Timeout", ["10", "900"], ["1", "901"]),
+        ("CreateDashboard", ["true", "false"], ["yes", ""]),
+        ("CreateAlarms", ["true", "false"], ["yes", ""]),
+    ],
+)
+def test_parameters_are_checked(name: str, good: list[str], bad: list[str]) -> None:
+    """CloudFormation takes a parameter's good values, the default too, and none of the bad."""
+    default = str(read()[0]["Parameters"][name]["Default"])
+
+    assert [value for value in [default, *good] if not accepts(name, value)] == []
+    assert [value for value in bad if accepts(name, value)] == []
+
+
+@pytest.mark.parametrize("name", ["IncludeRules", "ExcludeRules"])
+def test_rules_take_every_field(name: str) -> None:
+    """What the template takes as a rule the function takes too, and every field is taken."""
+    rules = [f"{field}=x*" for field in FIELDS]
+
+    assert all(accepts(name, rule) for rule in rules)
+    assert parse_where(" ".join(rules).split()).keys() == set(FIELDS)
+
+
+def test_rules_fit_the_environment() -> None:
+    """The longest values are less than the 4 KB that Lambda keeps for all variables."""
+    parameters = read()[0]["Parameters"]
+    names = ("MetricNamespace", "IncludeRules", "ExcludeRules")
+
+    assert sum(parameters[name]["MaxLength"] for name in names) < 4_000
+
+
+def test_function() -> None:
+    """The function is what `make package` builds, and its variables are settings."""
+    template = read()[0]["Resources"]["APITrackerLambdaFunction"]["Properties"]
+    made = stack(MetricNamespace="Ours", IncludeRules="readOnly=false", ExcludeRules="caller=x")
+    function = made["APITrackerLambdaFunction"]
+    variables = function["Environment"]["Variables"]
+
+    assert template["CodeUri"] == "build/lambda"
+    assert function["Handler"] == "app.handler"
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function["MemorySize"] == 256
+    assert function["Timeout"] == 60
+    assert variables == {
+        "APITRACKER_NAMESPACE": "Ours",
+        "APITRACKER_INCLUDE": "readOnly=false",
+        "APITRACKER_EXCLUDE": "caller=x",
+    }
+    assert variables.keys() <= {PREFIX + field.name.upper() for field in fields(Settings)}
+
+
+def test_default_namespace() -> None:
+    """Template and settings have the same namespace by default, the predecessor's."""
+    assert read()[0]["Parameters"]["MetricNamespace"]["Default"] == Settings().namespace
+
+
+# Alarms, dashboard, outputs.
+
+
+ALARMS = {
+    "FunctionErrors": "Errors",
+    "EventsLost": "AsyncEventsDropped",
+    "NoInvocations": "Invocations",
+}
+
+
+def test_alarms() -> None:
+    """The tracker is watched: it fails, it loses events, or nothing reaches it for hours."""
+    made = stack()
+
+    for name, metric in ALARMS.items():
+        alarm = made[name]
+        assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", metric)
+        assert alarm["Dimensions"] == [
+            {"Name": "FunctionName", "Value": "<APITrackerLambdaFunction>"}
+        ]
+        assert alarm["Statistic"] == "Sum"
+        assert alarm["AlarmDescription"]
+    missing = {name: made[name]["TreatMissingData"] for name in ALARMS}
+    assert missing == {
+        "FunctionErrors": "notBreaching",
+        "EventsLost": "notBreaching",
+        "NoInvocations": "breaching",
+    }
+    silent = made["NoInvocations"]
+    assert 3_600 <= silent["Period"] * silent["EvaluationPeriods"] <= 86_400
+
+
+@pytest.mark.parametrize(("email", "topic"), list(product(["", "ops@example.com"], ["", TOPIC])))
+def test_notifications(email: str, topic: str) -> None:
+    """Alarms tell the topic and the address that are given, both, one or none."""
+    made = stack(AlarmEmail=email, AlarmTopicArn=topic)
+    told = [arn for arn in (topic, "<AlarmTopic>" if email else "") if arn]
+
+    for name in ALARMS:
+        assert made[name]["AlarmActions"] == told
+        assert made[name]["OKActions"] == told
+    assert ("AlarmTopic" in made.resources) == bool(email)
+    if email:
+        assert made["AlarmSubscription"] == {
+            "TopicArn": "<AlarmTopic>",
+            "Protocol": "email",
+            "Endpoint": email,
+        }
+        (statement,) = statements(made["AlarmTopicPolicy"])
+        assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert statement["Action"] == "sns:Publish"
+        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
+
+
+def test_without_alarms_and_dashboard() -> None:
+    """Alarms, their topic and the dashboard can each be left out."""
+    made = stack(CreateAlarms="false", CreateDashboard="false", AlarmEmail="ops@example.com")
+    kinds = {body["Type"] for body in made.resources.values()}
+
+    assert not {kind for kind in kinds if kind.startswith(("AWS::CloudWatch::", "AWS::SNS::"))}
+    assert "DashboardConsole" not in made.outputs
+
+
+def widgets(**given: str) -> list[dict[str, Any]]:
+    """The widgets of the dashboard."""
+    found: list[dict[str, Any]] = json.loads(stack(**given)["TrackerDashboard"]["DashboardBody"])[
+        "widgets"
+    ]
+    return found
+
+
+def expressions(**given: str) -> list[str]:
+    """The expressions of all widgets."""
+    metrics = [m for w in widgets(**given) for m in w["properties"].get("metrics", [])]
+    return [m[0]["expression"] for m in metrics if isinstance(m[0], dict)]
+
+
+def test_dashboard_is_laid_out() -> None:
+    """Widgets are of known types, within the grid's 24 columns, and none lies on another."""
+    placed = widgets()
+
+    assert {widget["type"] for widget in placed} == {"text", "metric", "log"}
+    assert all(widget["x"] + widget["width"] <= 24 for widget in placed)
+    for one, other in combinations(placed, 2):
+        assert (
+            one["x"] + one["width"] <= other["x"]
+            or other["x"] + other["width"] <= one["x"]
+            or one["y"] + one["height"] <= other["y"]
+            or other["y"] + other["height"] <= one["y"]
+        )
+
+
+def test_dashboard_metrics() -> None:
+    """Metric widgets are of the stack's region; in each, expressions have ids of their own."""
+    for widget in widgets():
+        properties = widget["properties"]
+        if widget["type"] != "metric":
+            continue
+        assert properties["region"] == "us-east-1"
+        assert properties["metrics"]
+        ids = [m[0]["id"] for m in properties["metrics"] if isinstance(m[0], dict)]
+        assert len(ids) == len(set(ids)) <= 100
+        assert all(re.fullmatch(r"[a-z][A-Za-z0-9_]*", each) for each in ids)
+        assert all(isinstance(metric, list) for metric in properties["metrics"])
+
+
+def test_dashboard_searches() -> None:
+    """Searches are of the namespace with the dimensions that are published, and not too long."""
+    schema = ",".join(API.dimensions)
+    found = expressions(MetricNamespace="Ours/1")
+    searches = [re.findall(r"SEARCH\('([^']*)', 'Sum'\)", expression) for expression in found]
+
+    assert all(len(each) == 1 for each in searches)
+    for (search,) in searches:
+        assert search.startswith(f'{{"Ours/1",{schema}}}')
+        assert len(search) <= 1_024
+        assert search.count('"') % 2 == 0
+        assert search.count("(") == search.count(")")
+    assert sum("SORT(" in each for each in found) == 2
+    for dimension in API.dimensions:
+        assert sum(f" {dimension}=" in each for each in found) > 10
+
+
+def test_dashboard_health() -> None:
+    """The dashboard shows invocations, errors, throttles, duration and event age, and the log."""
+    placed = widgets()
+    metrics = [
+        m for w in placed for m in w["properties"].get("metrics", []) if m[0] == "AWS/Lambda"
+    ]
+    (log,) = [w["properties"]["query"] for w in placed if w["type"] == "log"]
+
+    assert {metric[1] for metric in metrics} >= {
+        "Invocations",
+        "Errors",
+        "Throttles",
+        "Duration",
+        "AsyncEventAge",
+        "AsyncEventsDropped",
+    }
+    assert {tuple(metric[2:4]) for metric in metrics} == {
+        ("FunctionName", "<APITrackerLambdaFunction>")
+    }
+    assert log.startswith("SOURCE '<APITrackerCWLogs>' | ")
+
+
+@pytest.mark.parametrize(
+    ("place", "host"),
+    [
+        ({}, "us-east-1.console.aws.amazon.com"),
+        (CHINA, "console.amazonaws.cn"),
+        ({"AWS::Partition": "aws-us-gov"}, "console.amazonaws-us-gov.com"),
+    ],
+    ids=["aws", "aws-cn", "aws-us-gov"],
+)
+def test_links_to_the_console(place: dict[str, str], host: str) -> None:
+    """The links lead to the partition's console, to the namespace and to the dashboard."""
+    found = stack(**place, MetricNamespace="Ours/1").outputs
+
+    assert found["MetricsConsole"].startswith(f"https://{host}/cloudwatch/home?region=")
+    assert found["MetricsConsole"].endswith("namespace=~'Ours*2f1")
+    assert found["DashboardConsole"].startswith(f"https://{host}/cloudwatch/home?region=")
+    assert found["DashboardConsole"].endswith("#dashboards:name=<TrackerDashboard>")
+
+
+def test_outputs_are_explained() -> None:
+    """Each output has a description; function, groups and namespace are among them."""
+    outputs = read()[0]["Outputs"]
+
+    assert all(output["Description"] for output in outputs.values())
+    assert {"FunctionName", "FunctionLogGroupName", "TrailLogGroupName", "MetricsNamespace"} <= (
+        outputs.keys()
+    )
+
+
+# As others judge it.
+
+
+def test_no_aliases() -> None:
+    """There is no YAML alias in the template: CloudFormation does not take them."""
+    assert read()[2] == 0
+
+
+def lint(*command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program of the virtualenv for linters."""
+    program = LINT / "bin" / command[0]
+    if not program.exists():
+        missing(f"no {LINT.name}: make check makes it")
+    return subprocess.run(
+        [program, *command[1:]],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
+    )
+
+
+def test_cfn_lint() -> None:
+    """cfn-lint has nothing to say, not even for information."""
+    done = lint("cfn-lint", "--include-checks", "I", "--template", TEMPLATE.name)
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_checkov() -> None:
+    """Checkov finds nothing but what is suppressed, and really looks."""
+    done = lint(
+        "checkov",
+        "-f",
+        TEMPLATE.name,
+        "--framework",
+        "cloudformation",
+        "--skip-download",
+        "-o",
+        "json",
+    )
+    found = json.loads(done.stdout)
+
+    assert found["results"]["failed_checks"] == []
+    assert found["summary"]["passed"] > 30
+    assert found["summary"]["parsing_errors"] == 0
+
+
+def test_suppressions_have_reasons() -> None:
+    """Each suppressed check says why, in the resource that it is about."""
+    for body in read()[0]["Resources"].values():
+        for skip in body.get("Metadata", {}).get("checkov", {}).get("skip", []):
+            assert len(skip["comment"]) > 40
+        assert "cfn-lint" not in body.get("Metadata", {})
+
+
+def test_suppressions_are_needed(tmp_path: Path) -> None:
+    """Without its suppressions the template fails exactly the checks that are suppressed."""
+    suppressed = {
+        (name, skip["id"])
+        for name, body in read()[0]["Resources"].items()
+        for skip in body.get("Metadata", {}).get("checkov", {}).get("skip", [])
+    }
+    bare = tmp_path / "bare.yaml"
+    bare.write_text(TEMPLATE.read_text().replace("checkov:", "unread:"))
+
+    done = lint(
+        "checkov", "-f", str(bare), "--framework", "cloudformation", "--skip-download", "-o", "json"
+    )
+
+    failed = json.loads(done.stdout)["results"]["failed_checks"]
+    assert {(f["resource"].rpartition(".")[2], f["check_id"]) for f in failed} == suppressed
