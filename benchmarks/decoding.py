@@ -19,7 +19,7 @@ import duckdb
 from benchmarks.corpora import Corpora, describe, files
 from benchmarks.measure import Options, Result, child, ratio, rounds, seconds, settle
 
-from apitracker.core.records import MAX_BYTES
+from apitracker.core.compression import MAX_BYTES
 from apitracker.core.tally import Row
 from apitracker.core.times import label
 from apitracker.local.ingestion import question

@@ -22,7 +22,8 @@ from benchmarks.corpora import MB, Corpora, describe, files
 from benchmarks.decoding import MINUTE
 from benchmarks.measure import MIB, SCRIPTS, Options, Result, child, memory, settle
 
-from apitracker.core.records import MAX_BYTES, decode
+from apitracker.core.compression import MAX_BYTES
+from apitracker.core.records import decode
 from apitracker.local import ingestion, readings, sources
 from apitracker.local.sources import Found
 

@@ -22,7 +22,17 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 GOLDEN = DATA / "golden"
 APITRACKER = Path(sys.executable).with_name("apitracker")
-COMMANDS = ["count", "ingest", "top", "sample", "completion"]
+COMMANDS = [
+    "count",
+    "ingest",
+    "top",
+    "publish",
+    "alarm",
+    "dashboard",
+    "verify",
+    "sample",
+    "completion",
+]
 
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
 

@@ -9,8 +9,10 @@ Every error that is ours, as one tree:
     ├── WorkerError    a process that reads logs was killed
     ├── StoreError     the store cannot be opened, read or written
     └── ServiceError   AWS refused or could not be reached
-        └── TransportError    no whole answer came; says whether the request may have counted
-                              (in account.signing)
+        ├── RefusedError          an API answered with an error (account.clients)
+        ├── TransportError        no whole answer came; may the request have counted?
+        │                         (account.signing)
+        └── InterruptedRunError   not all could be published; how to go on (account.backfill)
 
 A message names the thing, the fault and the way on.
 """

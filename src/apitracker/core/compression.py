@@ -7,12 +7,15 @@ from isal import igzip_lib, isal_zlib
 
 from apitracker.errors import LogError
 
-GZIP = b"\x1f\x8b"
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP: Final = b"\x1f\x8b"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # isal's type stub has an instance here, not the class.
 DAMAGED: Final = cast("type[Exception]", isal_zlib.error)
-FEED = 16 * 1024  # bytes of gzip at a time
-PIECE = 128 * 1024  # bytes of text at a time: what is worked on stays in the processor's cache
+MAX_BYTES: Final = 512 * 1024 * 1024  # of one log when inflated: CloudTrail cuts at 50 MB of gzip
+FEED: Final = 16 * 1024  # bytes of gzip at a time
+PIECE: Final = (
+    128 * 1024
+)  # bytes of text at a time: what is worked on stays in the processor's cache
 
 
 def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:

@@ -9,9 +9,9 @@ import msgspec
 import pybase64
 from msgspec import Struct
 
-from apitracker.core.compression import inflate
+from apitracker.core.compression import MAX_BYTES, inflate
+from apitracker.core.documents import UNREADABLE, cut, mend
 from apitracker.core.model import Log
-from apitracker.core.records import MAX_BYTES, cut, mend
 from apitracker.errors import LogError
 
 
@@ -33,7 +33,6 @@ class Payload(Struct, gc=False):
 
 EVENTS: Final = b'"logEvents":['
 MARK: Final = b'},{"id":'
-_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _decode = msgspec.json.Decoder(Payload | list[LogEvent]).decode
 
 
@@ -53,7 +52,7 @@ def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log
     text = inflate(body, "event", max_bytes=max_bytes)
     try:
         payload = _stream(text)
-    except _UNREADABLE:
+    except UNREADABLE:
         payload = _payload(b"".join(inflate(body, "event", max_bytes=max_bytes)))
     if payload.messageType == "CONTROL_MESSAGE":
         return None
@@ -84,7 +83,7 @@ def _payload(text: bytes) -> Payload:
     """Read a payload at once, of whatever form, and mend it if need be."""
     try:
         payload = _decode(mend(text))
-    except _UNREADABLE as e:
+    except UNREADABLE as e:
         raise LogError("event", f"is no payload of a subscription: {e}") from e
     if not isinstance(payload, Payload):
         raise LogError("event", "is no payload of a subscription, but a list")
