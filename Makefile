@@ -25,7 +25,7 @@ run: .venv/run
 	@printf '  $(BIN)/apitracker top --store mine.duckdb --since 24h\n'
 	@printf '  $(BIN)/apitracker --help\n'
 
-test: .venv/development .venv-emulator/installed
+test: .venv/development .venv-emulator/installed .venv-lint/installed
 	$(BIN)/pytest
 
 check: .venv/development
@@ -42,7 +42,7 @@ bench: .venv/development
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv .venv-emulator build dist
+	rm -rf .venv .venv-emulator .venv-lint .aws-sam build dist
 
 .venv/made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -62,4 +62,10 @@ clean:
 .venv-emulator/installed: requirements/emulator.txt
 	$(PYTHON) -m venv .venv-emulator
 	.venv-emulator/bin/pip install $(QUIET) -r requirements/emulator.txt
+	@touch $@
+
+# What lints the stack: it pins others again.
+.venv-lint/installed: requirements/lint.txt
+	$(PYTHON) -m venv .venv-lint
+	.venv-lint/bin/pip install $(QUIET) -r requirements/lint.txt
 	@touch $@

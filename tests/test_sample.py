@@ -18,7 +18,8 @@ import pytest
 
 from apitracker.errors import UsageError
 from apitracker.local import sample
-from apitracker.local.sample import CULPRIT, DENIED_CALLER, Written
+from apitracker.local.sample import Written
+from apitracker.local.scenario import CULPRIT, DENIED_CALLER
 
 LAYOUT = re.compile(
     r"AWSLogs/(?P<account>\d{12})/CloudTrail(-Insight)?/(?P<region>[a-z]+-[a-z]+-\d)"

@@ -89,7 +89,7 @@ def published(cloudwatch: Any, namespace: str) -> Counts:  # noqa: ANN401 - boto
             for i, metric in enumerate(some)
         ]
         for page in cloudwatch.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=queries, StartTime=now - now % 60 - DAY - 60, EndTime=now + 60
+            MetricDataQueries=queries, StartTime=now - now % 3_600 - DAY - 3_600, EndTime=now + 60
         ):
             for result in page["MetricDataResults"]:
                 metric = some[int(result["Id"][1:])]
@@ -115,6 +115,8 @@ class Account:
     def deploy(self, template: Path, **parameters: object) -> None:
         """Deploy as the README says."""
         given = [f"{key}={value}" for key, value in parameters.items()]
+        # The AWS CLI names a change set by the second, and the local AWS has one list of names.
+        time.sleep(1)
         aws(
             *("cloudformation", "deploy", "--template-file", template, "--stack-name", self.name),
             *("--capabilities", "CAPABILITY_IAM"),
@@ -165,7 +167,7 @@ class Account:
 
 @pytest.fixture(scope="session")
 def built(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
-    """The folder to package from: the template, and the function built for the emulator's Python."""
+    """A folder with the template, and the function built for the emulator's Python."""
     folder = tmp_path_factory.mktemp("stack")
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
     version = subprocess.run(

@@ -52,9 +52,9 @@ CREATE TABLE counts (second BIGINT, series INTEGER, calls BIGINT);
 CREATE TABLE days (second BIGINT, series INTEGER, calls BIGINT);
 CREATE TABLE events (event UBIGINT, day INTEGER);
 """
-"""*days* are *counts* added up by day, where *second* is the day's first: what is asked of days, or of
-all time, is answered from it. *faults* with an empty place are logs that could not be read. *events* are hashes of eventIDs;
-their days, counted from 1970, are there to forget them by."""
+"""*days* are *counts* added up by day, where *second* is the day's first; what is asked of days
+or of all time is answered from it. *faults* with an empty place are logs that could not be read.
+*events* are hashes of eventIDs; their days, counted from 1970, are there to forget them by."""
 
 
 class Store:
