@@ -1,17 +1,9 @@
 """
 A synthetic trail that looks real: CloudTrail's folders, objects and records, all of it invented.
 
-No account, role, address or key in here is anybody's. Accounts look like AWS's examples, addresses
-come from the ranges kept for documentation (RFC 5737), and every key id says EXAMPLE. Names of
-services, APIs and error codes are AWS's; how often each occurs is made up, and so is the story:
-
-- a steady hum of automation, busy office hours (UTC), quiet nights and quieter weekends;
-- `CULPRIT` hammers ec2:DescribeInstances for twenty minutes. It is seldom throttled itself; the
-  roles around it are, so whoever looks for the most throttled role finds a victim;
-- `DENIED_CALLER` runs into denials for half an hour;
-- about one record in a hundred is delivered a second time, in another object.
-
-The tables come first, then how a record is made, how objects are delivered, and `write`.
+`scenario` tells who calls what, where and when. Here is how a record is made of that, how objects
+are delivered, and `write`. About one record in a hundred is delivered a second time, in another
+object.
 """
 
 # ruff: noqa: S311  a pseudo-random generator is wanted: the same seed writes the same trail
@@ -30,11 +22,30 @@ from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from isal import igzip
 
 from apitracker.errors import UsageError
+from apitracker.local.scenario import (
+    BROKEN,
+    BUCKET,
+    CALLERS,
+    CULPRIT,
+    HOME,
+    IDENTITIES,
+    INCIDENT,
+    PLACES,
+    SCENES,
+    SERVICES,
+    SHAPES,
+    SHARING,
+    TAILS,
+    Caller,
+    Part,
+    Place,
+    Scene,
+)
 
 UNTIL = datetime(2026, 10, 31, tzinfo=UTC)
 """Where a trail ends unless told otherwise: a Saturday, so that three days are working days."""
@@ -43,8 +54,7 @@ MAX_DAYS = 366
 FIRST_YEAR = 2014  # CloudTrail began in November 2013
 
 SLICE = timedelta(minutes=5)  # CloudTrail delivers about every five minutes
-SLICE_SECONDS = 300
-HOURS = 24
+SLICE_SECONDS = SLICE // timedelta(seconds=1)
 FRIDAY = 4  # datetime.weekday()
 
 FEWEST_LOGS = 400  # small trails have about as many objects as this,
@@ -69,7 +79,7 @@ class Written(NamedTuple):
     *logs* are the objects that hold records, *digests* those that hold none. *records* is
     ``calls + duplicates + skipped + rejected``: what any honest count of the trail must find.
     *bytes* is the size of all files as they lie on disk, *inflated* that of the JSON in the logs.
-    *incident* is when `CULPRIT` hammered.
+    *incident* is when `scenario.CULPRIT` hammered.
     """
 
     logs: int
@@ -88,698 +98,7 @@ ACCOUNTED = ("calls", "duplicates", "skipped", "rejected")  # a record is one of
 COUNTED = ("logs", "digests", *ACCOUNTED, "bytes", "inflated")
 
 
-class Place(NamedTuple):
-    """One account in one region: what CloudTrail delivers objects for."""
-
-    account: str
-    region: str
-
-
-# Where ---------------------------------------------------------------------------------------
-
-PRODUCTION, STAGING, SHARED, SECURITY = (
-    "111122223333",
-    "444455556666",
-    "777788889999",
-    "222233334444",
-)
-ACCOUNTS = {PRODUCTION: 50, STAGING: 25, SHARED: 15, SECURITY: 10}  # percent of the calls
-HOME = "us-east-1"  # global services are recorded here
-REGIONS = {HOME: 60, "eu-west-1": 30, "ap-southeast-2": 10}
-PLACES = {
-    Place(account, region): part * share
-    for account, part in ACCOUNTS.items()
-    for region, share in REGIONS.items()
-}
-STRANGER = "999900001111"  # an account outside the trail that calls into it
-BUCKET = "example-trail-bucket"
-
-
-# What can be called --------------------------------------------------------------------------
-#
-# In these tables <account>, <region> and the like are filled in once, when a template is made;
-# %(id)s and the like are filled in for every record. Weights follow an equals sign, 1 if absent.
-
-
-class _Service(NamedTuple):
-    """An AWS service: its APIs, and what its records have in common."""
-
-    version: str
-    reads: str = ""
-    writes: str = ""
-    happens: str = ""  # what the service does of its own accord: AwsServiceEvent
-    signs_in: str = ""  # AwsConsoleSignIn
-    request: str = '{"maxResults":100}'
-    response: str = "null"  # of an API that writes
-    refusal: str = "null"  # the response of a call that failed
-    extra: str = ""  # additionalEventData
-    resource: str = ""  # its type and ARN
-    is_global: bool = False
-    errors: tuple[tuple[str, str], ...] = ()
-
-
-_NOT_FOUND = ("ResourceNotFoundException", "The resource you asked for does not exist.")
-_RATE = ("ThrottlingException", "Rate exceeded")
-_INVALID = ("ValidationException", "1 validation error detected: a value is out of range.")
-
-_SERVICES = {
-    "sts": _Service(
-        "1.08",
-        "AssumeRole=60 AssumeRoleWithWebIdentity=12 AssumeRoleWithSAML=2 GetCallerIdentity=14"
-        " GetSessionToken GetFederationToken GetAccessKeyInfo DecodeAuthorizationMessage",
-        request="null",
-        resource="AWS::IAM::Role arn:aws:iam::<account>:role/deploy-%(id).4s",
-        errors=(("ExpiredTokenException", "The security token included has expired"),),
-    ),
-    "s3": _Service(
-        "1.10",
-        "GetBucketAcl=30 ListBuckets=10 GetBucketLocation=9 GetBucketEncryption=5"
-        " GetBucketPolicy=5 GetBucketPolicyStatus=4 GetBucketVersioning=4 GetBucketTagging=4"
-        " GetBucketLifecycle=3 GetBucketLogging=3 GetBucketReplication=2 GetBucketCors=2"
-        " GetBucketPublicAccessBlock=5 GetAccountPublicAccessBlock=3 GetBucketWebsite"
-        " GetBucketObjectLockConfiguration GetBucketNotification GetStorageLensConfiguration",
-        "PutBucketPolicy=2 PutBucketEncryption=2 PutBucketTagging=2 CreateBucket DeleteBucket"
-        " PutBucketLifecycle PutBucketPublicAccessBlock PutBucketVersioning",
-        request='{"bucketName":"example-data-%(id).6s","Host":"s3.<region>.amazonaws.com","acl":""}',
-        extra='{"SignatureVersion":"SigV4","CipherSuite":"TLS_AES_128_GCM_SHA256",'
-        '"bytesTransferredIn":0,"AuthenticationMethod":"AuthHeader",'
-        '"x-amz-id-2":"EXAMPLE%(id)sEXAMPLE","bytesTransferredOut":542}',
-        resource="AWS::S3::Bucket arn:aws:s3:::example-data-%(id).6s",
-        errors=(
-            ("NoSuchBucketPolicy", "The bucket policy does not exist"),
-            ("NoSuchTagSet", "The TagSet does not exist"),
-            ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
-            ("NoSuchBucket", "The specified bucket does not exist"),
-        ),
-    ),
-    "ec2": _Service(
-        "1.11",
-        "DescribeInstances=40 DescribeInstanceStatus=10 DescribeVolumes=9 DescribeSubnets=9"
-        " DescribeSecurityGroups=9 DescribeNetworkInterfaces=12 DescribeVpcs=7 DescribeTags=6"
-        " DescribeRegions=4 DescribeAvailabilityZones=4 DescribeImages=4 DescribeSnapshots=4"
-        " DescribeInstanceTypes=4 DescribeRouteTables=3 DescribeAddresses=3 DescribeKeyPairs"
-        " DescribeLaunchTemplates=2 DescribeLaunchTemplateVersions=3 DescribeNatGateways=2"
-        " DescribeVpcEndpoints=2 DescribeInternetGateways=2 DescribeNetworkAcls=2"
-        " DescribeFlowLogs DescribeInstanceAttribute=2 DescribeSpotPriceHistory"
-        " DescribeTransitGateways GetConsoleOutput GetEbsEncryptionByDefault",
-        "RunInstances=3 TerminateInstances=3 CreateTags=5 DeleteTags CreateNetworkInterface=4"
-        " DeleteNetworkInterface=4 AttachVolume=2 DetachVolume=2 CreateVolume=2 DeleteVolume"
-        " CreateSnapshot=3 DeleteSnapshot=2 CreateSecurityGroup DeleteSecurityGroup"
-        " AuthorizeSecurityGroupIngress=2 RevokeSecurityGroupIngress StartInstances StopInstances"
-        " ModifyInstanceAttribute CreateLaunchTemplateVersion AssignPrivateIpAddresses=2",
-        happens="BidEvictedEvent SharedSnapshotVolumeCreated",
-        request='{"maxResults":1000,"instancesSet":{"items":[{"instanceId":"i-0%(id)s"}]},'
-        '"filterSet":{}}',
-        response='{"requestId":"%(request)s","_return":true}',
-        errors=(
-            ("Client.InvalidInstanceID.NotFound", "The instance ID does not exist"),
-            ("Client.InvalidParameterValue", "A value for parameter maxResults is invalid."),
-            ("Client.DryRunOperation", "Request would have succeeded, but DryRun flag is set."),
-            ("Client.InvalidGroup.NotFound", "The security group does not exist"),
-        ),
-    ),
-    "kms": _Service(
-        "1.11",
-        "Decrypt=60 GenerateDataKey=30 DescribeKey=8 GetKeyPolicy=2 GetKeyRotationStatus=3"
-        " ListAliases=2 ListKeys=2 ListResourceTags Sign=2 GetPublicKey",
-        "CreateGrant=4 RetireGrant=2 CreateKey PutKeyPolicy TagResource ScheduleKeyDeletion",
-        happens="RotateKey",
-        request='{"keyId":"arn:aws:kms:<region>:<account>:key/example-%(id)s",'
-        '"encryptionAlgorithm":"SYMMETRIC_DEFAULT",'
-        '"encryptionContext":{"aws:example:arn":"arn:aws:example:<region>:<account>:thing"}}',
-        resource="AWS::KMS::Key arn:aws:kms:<region>:<account>:key/example-%(id)s",
-        errors=(
-            ("NotFoundException", "Key does not exist"),
-            ("InvalidCiphertextException", "The ciphertext refers to a key that does not exist."),
-            ("DisabledException", "The key is disabled."),
-        ),
-    ),
-    "lambda": _Service(
-        "1.11",
-        "ListFunctions20150331=8 GetFunction20150331v2=7 GetFunctionConfiguration20150331v2=4"
-        " ListTags20170331=4 ListVersionsByFunction20150331=2 GetPolicy20150331v2=2"
-        " ListEventSourceMappings20150331=2 GetAccountSettings20160819 ListLayers20181031",
-        "UpdateFunctionCode20150331v2=4 UpdateFunctionConfiguration20150331v2=3"
-        " PublishVersion20150331=2 CreateFunction20150331 DeleteFunction20150331"
-        " AddPermission20150331v2 TagResource20170331v2 UpdateAlias20150331",
-        request='{"functionName":"arn:aws:lambda:<region>:<account>:function:example-%(id).5s"}',
-        response='{"functionName":"example-%(id).5s","runtime":"python3.14","timeout":30,'
-        '"memorySize":512,"state":"Active","architectures":["arm64"],"codeSize":1048576}',
-        errors=(_NOT_FOUND, ("TooManyRequestsException", "Rate Exceeded.")),
-    ),
-    "dynamodb": _Service(
-        "1.10",
-        "DescribeTable=20 ListTables=6 DescribeContinuousBackups=3 DescribeTimeToLive=3"
-        " ListTagsOfResource=3 DescribeLimits DescribeBackup",
-        "CreateTable UpdateTable=2 UpdateTimeToLive CreateBackup=2 DeleteBackup DeleteTable",
-        request='{"tableName":"example-orders-%(id).4s"}',
-        resource="AWS::DynamoDB::Table arn:aws:dynamodb:<region>:<account>:table/example-%(id).4s",
-        errors=(("ResourceInUseException", "Table already exists"), _NOT_FOUND),
-    ),
-    "iam": _Service(
-        "1.11",
-        "GetRole=12 ListAttachedRolePolicies=8 ListRolePolicies=7 GetPolicy=5 GetUser=4"
-        " GetPolicyVersion=5 ListRoles=4 ListUsers=4 ListAccessKeys=4 ListMFADevices=3"
-        " GetAccountPasswordPolicy=2 GetAccountSummary=2 ListPolicies=3 ListInstanceProfiles=2"
-        " GetInstanceProfile=2 ListGroupsForUser=2 GetRolePolicy=3 GetCredentialReport"
-        " GetAccessKeyLastUsed=3 ListEntitiesForPolicy GetLoginProfile",
-        "CreateRole=2 DeleteRole PutRolePolicy=2 AttachRolePolicy=2 DetachRolePolicy"
-        " CreatePolicyVersion TagRole CreateServiceLinkedRole UpdateAssumeRolePolicy"
-        " CreateAccessKey DeleteAccessKey",
-        request='{"roleName":"example-%(id).6s"}',
-        is_global=True,
-        errors=(
-            ("NoSuchEntityException", "The role with this name cannot be found."),
-            ("EntityAlreadyExistsException", "A role with this name already exists."),
-            ("LimitExceededException", "Cannot exceed quota for PoliciesPerRole: 10"),
-        ),
-    ),
-    "logs": _Service(
-        "1.11",
-        "DescribeLogGroups=12 DescribeLogStreams=8 StartQuery=3 GetQueryResults=6 GetLogRecord"
-        " ListTagsForResource=2 DescribeSubscriptionFilters=2 DescribeMetricFilters",
-        "CreateLogStream=40 CreateLogGroup=5 PutRetentionPolicy=2 PutSubscriptionFilter"
-        " DeleteLogStream TagResource",
-        request='{"logGroupName":"/aws/lambda/example-%(id).5s","logStreamName":"[$LATEST]%(id)s"}',
-        errors=(
-            ("ResourceAlreadyExistsException", "The specified log stream already exists"),
-            _RATE,
-            _NOT_FOUND,
-        ),
-    ),
-    "ssm": _Service(
-        "1.08",
-        "GetParameter=10 GetParameters=8 GetParametersByPath=6 DescribeInstanceInformation=4"
-        " ListAssociations=2 ListInstanceAssociations=6 DescribeParameters=2 GetDocument=2"
-        " DescribeDocument=2 GetCommandInvocation=2 GetDeployablePatchSnapshotForInstance",
-        "UpdateInstanceInformation=40 UpdateInstanceAssociationStatus=5 PutInventory=5"
-        " SendCommand PutParameter StartSession TerminateSession",
-        request='{"instanceId":"i-0%(id)s","agentVersion":"3.3.1.0","agentStatus":"Active",'
-        '"platformType":"Linux","platformName":"Amazon Linux","platformVersion":"2023",'
-        '"iPAddress":"192.0.2.10","computerName":"ip-192-0-2-10.<region>.compute.internal",'
-        '"agentName":"amazon-ssm-agent","availabilityZone":"<region>a","sSMConnectionChannel":'
-        '"ssmmessages"}',
-        errors=(_RATE, ("ParameterNotFound", "Parameter not found."), _INVALID),
-    ),
-    "secretsmanager": _Service(
-        "1.08",
-        "GetSecretValue=40 DescribeSecret=10 ListSecrets=4 GetResourcePolicy=2"
-        " ListSecretVersionIds",
-        "PutSecretValue UpdateSecret CreateSecret RotateSecret UpdateSecretVersionStage",
-        happens="RotationStarted RotationSucceeded",
-        request='{"secretId":"arn:aws:secretsmanager:<region>:<account>:secret:example-%(id).6s",'
-        '"versionStage":"AWSCURRENT"}',
-        errors=(("ResourceNotFoundException", "Secrets Manager can't find the secret."),),
-    ),
-    "cloudformation": _Service(
-        "1.08",
-        "DescribeStacks=20 DescribeStackEvents=9 ListStacks=5 GetTemplate=3"
-        " DescribeStackResources=5 ListStackResources=4 DescribeChangeSet=4 ListExports=2",
-        "CreateChangeSet=3 ExecuteChangeSet=3 UpdateStack=2 CreateStack DeleteStack",
-        request='{"stackName":"arn:aws:cloudformation:<region>:<account>:stack/example/%(id)s"}',
-        errors=(_RATE, ("ValidationException", "Stack with id example does not exist")),
-    ),
-    "eks": _Service(
-        "1.08",
-        "DescribeCluster=12 ListClusters=5 DescribeNodegroup=5 ListNodegroups=4 ListAddons=2"
-        " DescribeAddon=2 ListUpdates",
-        "AssumeRoleForPodIdentity=10 UpdateNodegroupConfig UpdateAddon UpdateClusterConfig",
-        request='{"name":"example-cluster"}',
-        errors=(("ResourceNotFoundException", "No cluster found for name: example-cluster."),),
-    ),
-    "ecr": _Service(
-        "1.10",
-        "GetAuthorizationToken=20 BatchGetImage=16 GetDownloadUrlForLayer=16"
-        " BatchCheckLayerAvailability=6 DescribeRepositories=4 DescribeImages=4 ListImages=2",
-        "InitiateLayerUpload=2 UploadLayerPart=2 CompleteLayerUpload=2 PutImage=2",
-        happens="PolicyExecutionEvent",
-        request='{"repositoryName":"example/api","registryId":"<account>",'
-        '"imageIds":[{"imageTag":"build-%(id).7s"}]}',
-        resource="AWS::ECR::Repository arn:aws:ecr:<region>:<account>:repository/example/api",
-        errors=(("ImageNotFoundException", "The image requested does not exist."),),
-    ),
-    "rds": _Service(
-        "1.11",
-        "DescribeDBInstances=20 DescribeDBClusters=12 DescribeDBSnapshots=5 ListTagsForResource=5"
-        " DescribeDBParameters=2 DescribeEvents=2 DescribePendingMaintenanceActions",
-        "CreateDBSnapshot=2 DeleteDBSnapshot=2 ModifyDBInstance CreateDBClusterSnapshot",
-        request='{"dBInstanceIdentifier":"example-db-%(id).3s"}',
-        errors=(("DBInstanceNotFoundFault", "DBInstance example-db not found."),),
-    ),
-    "autoscaling": _Service(
-        "1.11",
-        "DescribeAutoScalingGroups=20 DescribeAutoScalingInstances=8 DescribeScalingActivities=4"
-        " DescribeLaunchConfigurations=2 DescribePolicies=2 DescribeTags=3",
-        "SetDesiredCapacity=2 UpdateAutoScalingGroup=2 CompleteLifecycleAction=2"
-        " TerminateInstanceInAutoScalingGroup",
-        request='{"autoScalingGroupNames":["example-workers"],"maxRecords":100}',
-        errors=(("Throttling", "Rate exceeded"), _INVALID),
-    ),
-    "elasticloadbalancing": _Service(
-        "1.10",
-        "DescribeTargetHealth=20 DescribeLoadBalancers=12 DescribeTargetGroups=10 DescribeRules=4"
-        " DescribeListeners=6 DescribeTags=6 DescribeLoadBalancerAttributes=2",
-        "RegisterTargets=4 DeregisterTargets=4 ModifyTargetGroup ModifyRule CreateTargetGroup",
-        request='{"targetGroupArn":"arn:aws:elasticloadbalancing:<region>:<account>:'
-        'targetgroup/example/%(id)s"}',
-        errors=(("TargetGroupNotFoundException", "One or more target groups not found"),),
-    ),
-    "monitoring": _Service(
-        "1.11",
-        "DescribeAlarms=10 ListMetrics=5 DescribeAlarmsForMetric=3 GetDashboard=2 ListDashboards"
-        " DescribeInsightRules",
-        "PutMetricAlarm=3 DeleteAlarms PutDashboard SetAlarmState",
-        errors=(("LimitExceeded", "The maximum number of alarms has been reached."),),
-    ),
-    "sns": _Service(
-        "1.08",
-        "ListTopics=4 GetTopicAttributes=5 ListSubscriptionsByTopic=3 ListTagsForResource",
-        "Subscribe CreateTopic SetTopicAttributes",
-        errors=(("NotFoundException", "Topic does not exist"),),
-    ),
-    "sqs": _Service(
-        "1.10",
-        "ListQueues=4 GetQueueUrl=6 GetQueueAttributes=8",
-        "CreateQueue SetQueueAttributes TagQueue PurgeQueue",
-        errors=(("AWS.SimpleQueueService.NonExistentQueue", "The queue does not exist."),),
-    ),
-    "events": _Service("1.09", "ListRules=4 DescribeRule=3 ListTargetsByRule=3", "PutRule=2"),
-    "ecs": _Service(
-        "1.11",
-        "DescribeTasks=12 DescribeServices=10 ListTasks=8 ListClusters=3 DescribeTaskDefinition=4"
-        " DescribeContainerInstances=2",
-        "RunTask=2 UpdateService RegisterTaskDefinition StopTask SubmitTaskStateChange=4",
-        request='{"cluster":"example","tasks":["arn:aws:ecs:<region>:<account>:task/ex/%(id)s"]}',
-        errors=(("ClusterNotFoundException", "Cluster not found."),),
-    ),
-    "config": _Service(
-        "1.08",
-        "DescribeConfigurationRecorders=4 DescribeConfigRules=4 SelectResourceConfig=2"
-        " DescribeComplianceByConfigRule=2",
-        "PutEvaluations=10 PutConfigRule",
-    ),
-    "cloudtrail": _Service(
-        "1.11",
-        "DescribeTrails=5 GetTrailStatus=5 GetEventSelectors=3 LookupEvents=4 ListTrails",
-        "StartQuery PutEventSelectors",
-        errors=(("TrailNotFoundException", "Unknown trail: example-trail"), _RATE),
-    ),
-    "guardduty": _Service("1.08", "ListDetectors=3 GetFindings=3 ListFindings=3 GetDetector"),
-    "organizations": _Service(
-        "1.08",
-        "ListAccounts=5 DescribeOrganization=5 DescribeAccount=3 ListPolicies",
-        request="null",
-        is_global=True,
-        errors=(("TooManyRequestsException", "You have sent too many requests."),),
-    ),
-    "route53": _Service(
-        "1.08",
-        "ListHostedZones=5 ListResourceRecordSets=8 GetHostedZone=3 GetChange=3",
-        "ChangeResourceRecordSets=3",
-        request='{"hostedZoneId":"ZEXAMPLE%(id).6s"}',
-        is_global=True,
-        errors=(_RATE,),
-    ),
-    "acm": _Service("1.08", "ListCertificates=4 DescribeCertificate=5", "RequestCertificate"),
-    "tagging": _Service("1.08", "GetResources=6 GetTagKeys", "TagResources"),
-    "backup": _Service("1.08", "ListBackupJobs=2", happens="BackupJobStarted BackupJobCompleted"),
-    "sso": _Service("1.08", "ListAccounts=5 ListAccountRoles=5 GetRoleCredentials=10 Logout"),
-    "signin": _Service(
-        "1.08",
-        signs_in="ConsoleLogin",
-        request="null",
-        response='{"ConsoleLogin":"Success"}',
-        refusal='{"ConsoleLogin":"Failure"}',
-        extra='{"LoginTo":"https://console.aws.amazon.com/console/home","MobileVersion":"No",'
-        '"MFAUsed":"Yes"}',
-        is_global=True,
-        errors=(("", "Failed authentication"),),  # CloudTrail gives no errorCode
-    ),
-}
-
-_CREDENTIALS = (
-    '{"credentials":{"accessKeyId":"ASIAEXAMPLE%(id).9s","sessionToken":"EXAMPLE"},'
-    '"assumedRoleUser":{"assumedRoleId":"AROAEXAMPLE%(id).9s:%(id)s","arn":"arn:aws:sts::<account>:assumed-role/deploy/%(id)s"}}'
-)
-_POLICY = (
-    r'{"roleName":"example-%(id).6s","policyName":"inline","policyDocument":'
-    r'"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":'
-    r'[\"s3:GetObject\",\"s3:ListBucket\"],\"Resource\":\"*\"}]}"}'
-)
-_ASSUME = (
-    '{"roleArn":"arn:aws:iam::<account>:role/deploy-%(id).4s","roleSessionName":"%(id)s",'
-    '"durationSeconds":3600}'
-)
-_SHAPES = {  # requestParameters and responseElements that differ from the service's own
-    "sts:AssumeRole": (_ASSUME, _CREDENTIALS),
-    "sts:AssumeRoleWithSAML": (_ASSUME, _CREDENTIALS),
-    "sts:AssumeRoleWithWebIdentity": (_ASSUME, _CREDENTIALS),
-    "iam:PutRolePolicy": (_POLICY, "null"),
-    "iam:CreateRole": (_POLICY, "null"),
-    "sts:GetCallerIdentity": ("null", "null"),
-    "s3:ListBuckets": ('{"Host":"s3.<region>.amazonaws.com"}', "null"),
-}
-
-
-# Who calls -----------------------------------------------------------------------------------
-
-_IDENTITIES = {
-    "role": '{"type":"AssumedRole","principalId":"AROAEXAMPLE<number>:%(session)s",'
-    '"arn":"arn:aws:sts::<account>:assumed-role/<name>/%(session)s","accountId":"<account>",'
-    '"accessKeyId":"ASIAEXAMPLE%(key)s","sessionContext":{"sessionIssuer":{"type":"Role",'
-    '"principalId":"AROAEXAMPLE<number>","arn":"arn:aws:iam::<account>:role/<path><name>",'
-    '"accountId":"<account>","userName":"<name>"},'
-    '"attributes":{"creationDate":"%(created)s","mfaAuthenticated":"false"}}}',
-    "person": '{"type":"AssumedRole","principalId":"AROAEXAMPLE<number>:%(session)s",'
-    '"arn":"arn:aws:sts::<account>:assumed-role/<name>/%(session)s","accountId":"<account>",'
-    '"accessKeyId":"ASIAEXAMPLE%(key)s","sessionContext":{"sessionIssuer":{"type":"Role",'
-    '"principalId":"AROAEXAMPLE<number>","arn":"arn:aws:iam::<account>:role/<path><name>",'
-    '"accountId":"<account>","userName":"<name>"},'
-    '"attributes":{"creationDate":"%(created)s","mfaAuthenticated":"true"}}}',
-    "linked": '{"type":"AssumedRole","principalId":"AROAEXAMPLE<number>:%(session)s",'
-    '"arn":"arn:aws:sts::<account>:assumed-role/<name>/%(session)s","accountId":"<account>",'
-    '"sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAEXAMPLE<number>",'
-    '"arn":"arn:aws:iam::<account>:role/<path><name>","accountId":"<account>",'
-    '"userName":"<name>"},"attributes":{"creationDate":"%(created)s",'
-    '"mfaAuthenticated":"false"}},"invokedBy":"<address>"}',
-    "user": '{"type":"IAMUser","principalId":"AIDAEXAMPLE<number>",'
-    '"arn":"arn:aws:iam::<account>:user/<name>","accountId":"<account>",'
-    '"accessKeyId":"AKIAEXAMPLE<number>","userName":"<name>"}',
-    "root": '{"type":"Root","principalId":"<account>","arn":"arn:aws:iam::<account>:root",'
-    '"accountId":"<account>","accessKeyId":"ASIAEXAMPLE%(key)s","sessionContext":{"attributes":'
-    '{"creationDate":"%(created)s","mfaAuthenticated":"true"}}}',
-    "service": '{"type":"AWSService","invokedBy":"<address>"}',
-    "event": '{"accountId":"<account>","invokedBy":"<address>"}',
-    "account": '{"type":"AWSAccount","principalId":"AROAEXAMPLE<number>:%(session)s",'
-    '"accountId":"' + STRANGER + '"}',
-    "web": '{"type":"WebIdentityUser","principalId":"arn:aws:iam::<account>:oidc-provider/'
-    'oidc.eks.<region>.amazonaws.com/id/EXAMPLE:sts.amazonaws.com:<name>","userName":"<name>",'
-    '"identityProvider":"arn:aws:iam::<account>:oidc-provider/oidc.eks.<region>.amazonaws.com/'
-    'id/EXAMPLE"}',
-    "center": '{"type":"IdentityCenterUser","accountId":"<account>","onBehalfOf":{"userId":'
-    '"example-%(session)s","identityStoreArn":"arn:aws:identitystore::<account>:'
-    'identitystore/d-example"},"credentialId":"example-%(key)s"}',
-    "federated": '{"type":"FederatedUser","principalId":"<account>:%(session)s",'
-    '"arn":"arn:aws:sts::<account>:federated-user/%(session)s","accountId":"<account>",'
-    '"accessKeyId":"ASIAEXAMPLE%(key)s","sessionContext":{"sessionIssuer":{"type":"IAMUser",'
-    '"principalId":"AIDAEXAMPLE<number>","arn":"arn:aws:iam::<account>:user/<name>",'
-    '"accountId":"<account>","userName":"<name>"},"webIdFederationData":{},'
-    '"attributes":{"creationDate":"%(created)s","mfaAuthenticated":"false"}}}',
-    "login": '{"type":"IAMUser","principalId":"AIDAEXAMPLE<number>",'
-    '"arn":"arn:aws:iam::<account>:user/<name>","accountId":"<account>","userName":"<name>"}',
-    "guess": '{"type":"IAMUser","accountId":"<account>","accessKeyId":"","userName":"%(session)s"}',
-}
-_TLS = (
-    ',"tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256",'
-    '"clientProvidedHostHeader":"<service>.<region>.amazonaws.com"}'
-)
-_TAILS = {  # what stands at the end of a record of a caller of this kind; _TLS if nothing else
-    "person": ',"sessionCredentialFromConsole":"true"',
-    "linked": "",
-    "service": "",
-    "event": "",
-}
-_SHARING = ("account", "service")  # the other account has the same call: a sharedEventID
-
-_PYTHON = "Boto3/1.42.3 md/Botocore#1.42.3 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.13.1"
-_GO = "aws-sdk-go-v2/1.39.0 ua/2.1 os/linux lang/go#1.25.1 md/GOARCH#arm64 api/example#1.30.1"
-_JAVA = "aws-sdk-java/2.33.0 md/io#async md/http#NettyNio ua/2.1 os/Linux#6.1 lang/java#21.0.8"
-_NODEJS = "aws-sdk-js/3.896.0 ua/2.1 os/linux#6.1 lang/js md/nodejs#24.8.0 AWS_Lambda_nodejs24.x"
-_AGENT = "aws-sdk-go/1.55.8 (go1.25.1; linux; amd64) amazon-ssm-agent/3.3.1.0"
-_CLI = "aws-cli/2.31.0 md/awscrt#0.27.6 ua/2.1 os/macos#24.6.0 lang/python#3.13.7 md/prompt#off"
-_TERRAFORM = "APN/1.0 HashiCorp/1.0 Terraform/1.13.0 (+https://www.terraform.io) " + _GO
-_BROWSER = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0"
-    " Safari/537.36"
-)
-
-_INSIDE, _OFFICE, _ELSEWHERE = "192.0.2.%(host)d", "203.0.113.%(host)d", "198.51.100.%(host)d"
-_PEOPLE = "ada@example.com grace@example.com alan@example.com edsger@example.com mary@example.com"
-
-_Rhythm: TypeAlias = tuple[int, ...]  # how much goes on in each hour of a day, in UTC
-_STEADY: _Rhythm = (10,) * HOURS
-_WORK: _Rhythm = (
-    1,
-    0,
-    0,
-    0,
-    1,
-    2,
-    6,
-    16,
-    30,
-    38,
-    40,
-    37,
-    30,
-    36,
-    40,
-    38,
-    33,
-    24,
-    13,
-    7,
-    5,
-    4,
-    3,
-    2,
-)
-_NIGHT: _Rhythm = (10, 60, 80, 40) + (2,) * (HOURS - 4)
-_WEEKEND = {_STEADY: 100, _WORK: 12, _NIGHT: 100}  # percent of a working day
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Caller:
-    """Someone who calls: who it is, how much, what, from where and when. In every account."""
-
-    kind: str
-    name: str
-    weight: int
-    uses: str  # service:API, either a glob, and its weight
-    agent: str = ""  # the address, if nothing else
-    sessions: str = "%(id)s"  # names to choose from
-    address: str = _INSIDE
-    rhythm: _Rhythm = _STEADY
-    path: str = ""
-    fails: float = 0.04  # of its calls, where the service has errors to fail with
-
-
-# A table reads better in rows.
-# fmt: off
-_SCANNER = _Caller(
-    "role", "inventory-scanner", 20, "ec2:DescribeInstances=4 ec2:Describe*=4 tagging:*",
-    _PYTHON, "scan-%(id)s")
-_REPORTER = _Caller(
-    "role", "report-builder", 6,
-    "s3:ListBuckets=3 s3:GetBucketLocation=3 sts:GetCallerIdentity rds:Describe*",
-    _PYTHON, "botocore-session-%(digits)s", _ELSEWHERE, _WORK)
-_SCALER = _Caller(
-    "role", "cluster-autoscaler", 70,
-    "autoscaling:Describe*=8 ec2:DescribeInstance*=4 ec2:DescribeLaunch*=2 eks:DescribeNodegroup",
-    _GO, "%(digits)s")
-_BALANCER = _Caller(
-    "role", "load-balancer-controller", 60,
-    "elasticloadbalancing:*=9 ec2:DescribeSubnets ec2:DescribeSecurityGroups ec2:DescribeVpcs",
-    _GO, "%(digits)s")
-_COLLECTOR = _Caller(
-    "role", "metrics-collector", 90,
-    "monitoring:*=3 ec2:Describe*=6 rds:Describe*=3 elasticloadbalancing:Describe*=3 ecs:*=2"
-    " lambda:List*=2 sqs:*=2 dynamodb:Describe*=2 tagging:* sns:List*",
-    _PYTHON, "collector", _OFFICE)
-_NODE = _Caller(
-    "role", "cluster-node", 110,
-    "ecr:Get*=6 ecr:Batch*=5 ec2:DescribeInstances=2 ec2:*NetworkInterface*=3 eks:*=3",
-    _GO, "i-0%(id)s")
-_DEPLOYER = _Caller(
-    "role", "ci-deploy", 60,
-    "cloudformation:*=9 lambda:*=5 ecr:*=3 iam:GetRole iam:PutRolePolicy ssm:GetParameter*=2"
-    " ec2:DescribeInstances s3:*",
-    _CLI, "GitHubActions-%(digits)s", _ELSEWHERE, _WORK)
-
-_CALLERS = (
-    _SCANNER, _REPORTER, _SCALER, _BALANCER, _COLLECTOR, _NODE, _DEPLOYER,
-    _Caller(
-        "role", "orders-api", 120,
-        "kms:Decrypt=12 kms:GenerateDataKey=8 secretsmanager:GetSecretValue=3 sqs:GetQueueUrl=2"
-        " dynamodb:DescribeTable=3 sts:AssumeRole=4",
-        _JAVA, "orders-%(id)s"),
-    _Caller(
-        "role", "payments-api", 80,
-        "kms:*=10 secretsmanager:GetSecretValue=4 sts:AssumeRole=2 sts:GetCallerIdentity",
-        _JAVA, "i-0%(id)s"),
-    _Caller(
-        "role", "thumbnail-function", 90,
-        "logs:CreateLogStream=9 kms:Decrypt=6 logs:CreateLogGroup ssm:GetParameter=2",
-        _NODEJS, "thumbnail thumbnail-large"),
-    _Caller(
-        "role", "external-secrets", 60,
-        "secretsmanager:GetSecretValue=6 secretsmanager:DescribeSecret ssm:GetParameter*=5",
-        _GO, "external-secrets-provider-aws"),
-    _Caller(
-        "role", "managed-instance", 110,
-        "ssm:Update*=12 ssm:ListInstanceAssociations=4 ssm:PutInventory logs:DescribeLog*=2",
-        _AGENT, "i-0%(id)s"),
-    _Caller(
-        "role", "workflow-runner", 50,
-        "ecs:*=5 sts:AssumeRole=4 logs:StartQuery logs:GetQueryResults=2 events:* sns:*",
-        _PYTHON, "run-%(digits)s"),
-    _Caller(
-        "role", "terraform", 70,
-        "ec2:*=5 iam:*=5 s3:*=5 lambda:* rds:* kms:* route53:*=2 acm:* cloudformation:List*"
-        " logs:* sns:* sqs:* events:* dynamodb:* elasticloadbalancing:* eks:*",
-        _TERRAFORM, "aws-go-sdk-%(digits)s", _ELSEWHERE, _WORK),
-    _Caller(
-        "role", "security-audit", 90,
-        "iam:Get*=5 iam:List*=6 s3:Get*=6 config:*=2 guardduty:*=2 cloudtrail:*=2 kms:Get*"
-        " kms:List* organizations:*=2 ec2:Describe*=3 lambda:Get*",
-        _PYTHON, "audit-%(id)s", _OFFICE, _NIGHT),
-    _Caller(
-        "role", "backup-runner", 40,
-        "ec2:CreateSnapshot=3 ec2:DeleteSnapshot=2 ec2:DescribeSnapshots=2 rds:*Snapshot*=4"
-        " dynamodb:*Backup* ec2:CreateTags=2",
-        _PYTHON, "nightly-%(digits)s", rhythm=_NIGHT),
-    _Caller(
-        "person", "AWSReservedSSO_PowerUser_0000000000example", 110,
-        "ec2:*=6 s3:*=5 lambda:*=3 logs:*=5 cloudformation:*=3 monitoring:*=4 rds:* iam:List*=2"
-        " ecs:*=2 dynamodb:* secretsmanager:List* ssm:*Session=2 eks:* sqs:* sns:*",
-        _BROWSER, _PEOPLE, _OFFICE, _WORK, "aws-reserved/sso.amazonaws.com/", fails=0.08),
-    _Caller(
-        "role", "AWSReservedSSO_ReadOnly_1111111111example", 40,
-        "ec2:Describe*=5 s3:Get*=3 s3:List*=3 logs:*Quer*=4 cloudtrail:LookupEvents iam:Get*",
-        _CLI, _PEOPLE, _OFFICE, _WORK, "aws-reserved/sso.amazonaws.com/", fails=0.08),
-    _Caller(
-        "linked", "AWSServiceRoleForAutoScaling", 40,
-        "ec2:Describe*=5 ec2:RunInstances ec2:TerminateInstances elasticloadbalancing:*=3",
-        sessions="AutoScaling", address="autoscaling.amazonaws.com",
-        path="aws-service-role/autoscaling.amazonaws.com/"),
-    _Caller(
-        "linked", "AWSServiceRoleForConfig", 60,
-        "ec2:Describe*=6 s3:GetBucket*=5 iam:Get*=2 rds:Describe*=2 lambda:List*=2 kms:List*"
-        " config:PutEvaluations=2 dynamodb:List*",
-        sessions="AWSConfig-Describe", address="config.amazonaws.com",
-        path="aws-service-role/config.amazonaws.com/"),
-    _Caller(
-        "user", "ci-legacy", 40,
-        "s3:*=3 ecr:*=2 cloudformation:Describe*=3 sts:GetCallerIdentity=2",
-        _CLI, address=_ELSEWHERE, rhythm=_WORK),
-    _Caller("user", "mail-relay", 60, "sts:GetCallerIdentity sqs:*=2 sns:*=2", _PYTHON),
-    _Caller(
-        "root", "root", 1, "signin:*=2 iam:GetAccountSummary=2 iam:List* organizations:Describe*",
-        _BROWSER, address=_OFFICE, rhythm=_WORK),
-    _Caller("service", "ec2", 90, "sts:AssumeRole", address="ec2.amazonaws.com", fails=0),
-    _Caller("service", "lambda", 120, "sts:AssumeRole", address="lambda.amazonaws.com", fails=0),
-    _Caller("service", "ecs", 40, "sts:AssumeRole", address="ecs-tasks.amazonaws.com", fails=0),
-    _Caller(
-        "service", "cloudtrail", 110, "s3:GetBucketAcl=4 kms:GenerateDataKey=3",
-        address="cloudtrail.amazonaws.com", fails=0),
-    _Caller(
-        "account", "partner", 25,
-        "kms:Decrypt=5 kms:DescribeKey sts:AssumeRole=3 ecr:BatchGetImage=2",
-        _JAVA, "partner-%(id)s", _ELSEWHERE),
-    _Caller("web", "system:serviceaccount:shop:checkout", 45, "sts:*WebIdentity", _GO),
-    _Caller("center", "portal", 12, "sso:*", _BROWSER, address=_OFFICE, rhythm=_WORK),
-    _Caller(
-        "federated", "token-vendor", 8,
-        "s3:ListBuckets s3:GetBucketLocation=2 sts:GetCallerIdentity",
-        _CLI, "tenant-a tenant-b tenant-c", _ELSEWHERE, _WORK),
-    _Caller("event", "kms", 1, "kms:RotateKey", address="kms.amazonaws.com"),
-    _Caller("event", "ec2", 3, "ec2:*Event ec2:Shared*", address="ec2.amazonaws.com"),
-    _Caller("event", "ecr", 3, "ecr:*Event", address="ecr.amazonaws.com"),
-    _Caller("event", "secrets", 2, "secretsmanager:*", address="secretsmanager.amazonaws.com"),
-    _Caller("event", "backup", 3, "backup:*", address="backup.amazonaws.com", rhythm=_NIGHT),
-    _Caller(
-        "login", "ada", 9, "signin:*", _BROWSER, address=_OFFICE, rhythm=_WORK, fails=0),
-    _Caller(
-        "guess", "guess", 2, "signin:*", _BROWSER, "admin root test ada", _ELSEWHERE, fails=1),
-)
-# fmt: on
-
-
-# What happens --------------------------------------------------------------------------------
-
-
-class _Part(NamedTuple):
-    """A caller's part in a scene: *fails* of its calls fail, with *error* unless it is None."""
-
-    caller: _Caller
-    uses: str
-    weight: int
-    fails: float
-    error: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
-    """Something that happens once, *before* the end of the trail, on top of the daily round."""
-
-    place: Place
-    before: timedelta
-    slices: int
-    permille: int  # of all calls
-    parts: tuple[_Part, ...]
-
-    def window(self, end: datetime) -> Window:
-        """When it happens in a trail that ends at *end*."""
-        return Window(end - self.before, end - self.before + SLICE * self.slices)
-
-
-_THROTTLED = ("Client.RequestLimitExceeded", "Request limit exceeded.")
-_DENIED = (
-    "AccessDenied",
-    "User: %(arn)s is not authorized to perform: %(action)s because no policy allows the action",
-)
-_UNAUTHORIZED = (
-    "Client.UnauthorizedOperation",
-    "You are not authorized to perform this operation. User: %(arn)s may not: %(action)s",
-)
-
-_INCIDENT = _Scene(
-    Place(PRODUCTION, HOME),
-    timedelta(hours=10),
-    slices=4,
-    permille=40,
-    parts=(
-        _Part(_SCANNER, "ec2:DescribeInstances", 70, 0.08, _THROTTLED),
-        _Part(_COLLECTOR, "ec2:DescribeInstance*", 11, 0.85, _THROTTLED),
-        _Part(_SCALER, "ec2:DescribeInstance*=3 ec2:DescribeLaunch*", 7, 0.85, _THROTTLED),
-        _Part(_NODE, "ec2:DescribeInstances ec2:*NetworkInterface*=2", 5, 0.85, _THROTTLED),
-        _Part(_BALANCER, "ec2:DescribeSubnets ec2:DescribeVpcs", 4, 0.85, _THROTTLED),
-        _Part(_DEPLOYER, "ec2:DescribeInstances", 3, 0.85, _THROTTLED),
-    ),
-)
-_DENIALS = _Scene(
-    Place(STAGING, HOME),
-    timedelta(hours=13),
-    slices=6,
-    permille=10,
-    parts=(
-        _Part(_REPORTER, "s3:Get*=3 iam:List*=2 secretsmanager:* kms:List*", 75, 0.97, _DENIED),
-        _Part(_REPORTER, "ec2:Describe*", 25, 0.97, _UNAUTHORIZED),
-    ),
-)
-_SCENES = (_INCIDENT, _DENIALS)
-
-CULPRIT = f"arn:aws:iam::{PRODUCTION}:role/{_SCANNER.name}"
-"""The role that hammers ec2:DescribeInstances during the incident, as the field `caller` has it."""
-
-DENIED_CALLER = f"arn:aws:iam::{STAGING}:role/{_REPORTER.name}"
-"""The role that the burst of denials is about, as the field `caller` has it."""
-
-BROKEN = (
-    '"not a record"',
-    "null",
-    "42",
-    "{}",
-    "[]",
-    '{"eventVersion":"1.08","eventSource":"s3.amazonaws.com","eventName":"ListBuckets"}',
-    '{"eventVersion":"1.08","eventTime":"yesterday","eventName":"ListBuckets"}',
-    '{"eventVersion":"1.08","eventTime":"2026-13-45T99:00:00Z","eventName":"GetRole"}',
-    '{"eventVersion":"1.08","eventTime":null,"eventName":"GetRole"}',
-)
-"""Elements of a Records list that are no record anybody could count, used in turn."""
-
-
-# From the tables to a record -----------------------------------------------------------------
+# From the scenario to a record ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -810,7 +129,7 @@ def _weighted(text: str) -> Iterator[tuple[str, int]]:
 def _apis() -> dict[_Api, int]:
     """Every API there is, with its weight."""
     found = {}
-    for name, service in _SERVICES.items():
+    for name, service in SERVICES.items():
         for text, read, kind in (
             (service.reads, True, "AwsApiCall"),
             (service.writes, False, "AwsApiCall"),
@@ -835,7 +154,7 @@ def _choice(uses: str, region: str, kind: str) -> _Choice:
             for api, n in _apis().items()
             if fnmatchcase(f"{api.service}:{api.name}", pattern)
             and (api.type == "AwsServiceEvent") == (kind == "event")
-            and (region == HOME or not _SERVICES[api.service].is_global)
+            and (region == HOME or not SERVICES[api.service].is_global)
         }
         for api, n in matches.items():
             weights[api] = weights.get(api, 0) + weight * n / sum(matches.values())
@@ -852,9 +171,9 @@ def _fill(text: str, **values: str) -> str:
 @cache
 def _template(api: _Api, place: Place, kind: str, *, failed: bool) -> str:
     """Make all of a record that is the same for every call of *api* by this *kind* of caller."""
-    service = _SERVICES[api.service]
+    service = SERVICES[api.service]
     event = api.type == "AwsServiceEvent"
-    request, response = _SHAPES.get(
+    request, response = SHAPES.get(
         f"{api.service}:{api.name}",
         (service.request, "null" if api.read else service.response),
     )
@@ -872,10 +191,10 @@ def _template(api: _Api, place: Place, kind: str, *, failed: bool) -> str:
         f'"eventID":"%(event)s","readOnly":{json.dumps(api.read)},',
         '"resources":[{"accountId":"<account>","type":"<resource>","ARN":"<arn>"}],' if arn else "",
         '"eventType":"<type>","managementEvent":true,"recipientAccountId":"<account>",',
-        '"sharedEventID":"%(shared)s",' if kind in _SHARING else "",
+        '"sharedEventID":"%(shared)s",' if kind in SHARING else "",
         '"serviceEventDetails":{"resource":"example-%(id)s","state":"done"},' if event else "",
         '"eventCategory":"Management"',
-        _TAILS.get(kind, _TLS) + "}",
+        TAILS[kind] + "}",
     )
     return _fill(
         "".join(parts),
@@ -891,10 +210,10 @@ def _template(api: _Api, place: Place, kind: str, *, failed: bool) -> str:
 
 
 @cache
-def _identity(caller: _Caller, place: Place) -> str:
+def _identity(caller: Caller, place: Place) -> str:
     """Make all of a caller's userIdentity that is the same in each of its sessions."""
     return _fill(
-        _IDENTITIES[caller.kind],
+        IDENTITIES[caller.kind],
         name=caller.name,
         path=caller.path,
         address=caller.address,
@@ -943,7 +262,7 @@ class _Cast:
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._sessions: dict[tuple[_Caller, Place], _Session] = {}
+        self._sessions: dict[tuple[Caller, Place], _Session] = {}
 
     def daily(self, place: Place, start: datetime, n: int) -> list[tuple[int, str]]:
         """Make *n* calls of the daily round in the five minutes from *start*."""
@@ -953,11 +272,11 @@ class _Cast:
             record
             for caller, k in chosen.items()
             for record in self._calls(
-                _Part(caller, caller.uses, 1, caller.fails), place, start, self._seconds(k)
+                Part(caller, caller.uses, 1, caller.fails), place, start, self._seconds(k)
             )
         ]
 
-    def scene(self, scene: _Scene, start: datetime, n: int) -> list[tuple[int, str]]:
+    def scene(self, scene: Scene, start: datetime, n: int) -> list[tuple[int, str]]:
         """Make *n* calls of *scene* in the five minutes from *start*, hurried, as in a loop."""
         shares = _portions(n, [part.weight for part in scene.parts])
         return [
@@ -977,7 +296,7 @@ class _Cast:
         return [int(draw() * 5) * 60 + int(draw() ** 3 * 60) for _ in range(n)]
 
     def _calls(
-        self, part: _Part, place: Place, start: datetime, seconds: list[int]
+        self, part: Part, place: Place, start: datetime, seconds: list[int]
     ) -> Iterator[tuple[int, str]]:
         """Make the record of a call by *part* for each of *seconds* after *start*."""
         rng, kind, n = self._rng, part.caller.kind, len(seconds)
@@ -1001,23 +320,23 @@ class _Cast:
             values["event"] = _uuid(digits, at)
             values["request"] = _uuid(digits, at + 32)
             values["id"] = digits[at + 64 : at + 80]
-            if kind in _SHARING:
+            if kind in SHARING:
                 values["shared"] = _uuid(digits, at + 64)
             yield second, _template(api, place, kind, failed=bool(error)) % values
 
-    def _failure(self, part: _Part, api: _Api, session: _Session) -> str:
+    def _failure(self, part: Part, api: _Api, session: _Session) -> str:
         """Say what went wrong with a call: the scene's error, or one usual for the service."""
-        errors = (part.error,) if part.error else _SERVICES[api.service].errors
+        errors = (part.error,) if part.error else SERVICES[api.service].errors
         return _error(self._rng.choice(errors), api, session.arn) if errors else ""
 
-    def _session(self, caller: _Caller, place: Place, start: datetime) -> _Session:
+    def _session(self, caller: Caller, place: Place, start: datetime) -> _Session:
         """Give the open session of *caller* in *place*, or open another."""
         session = self._sessions.get((caller, place))
         if session is None or session.end <= start:
             session = self._sessions[caller, place] = self._open(caller, place, start)
         return session
 
-    def _open(self, caller: _Caller, place: Place, start: datetime) -> _Session:
+    def _open(self, caller: Caller, place: Place, start: datetime) -> _Session:
         """Open a session at *start*, with a name, a key and an address of its own."""
         rng = self._rng
         name = rng.choice(caller.sessions.split()) % {
@@ -1036,12 +355,14 @@ class _Cast:
 
 
 @cache
-def _on_duty(region: str, hour: int, weekday: int) -> tuple[list[_Caller], list[int]]:
+def _on_duty(region: str, hour: int, weekday: int) -> tuple[list[Caller], list[int]]:
     """Who calls in *region* in this *hour* on this *weekday*, with the weights added up."""
     weekend = weekday > FRIDAY
     weights = {
-        caller: caller.weight * caller.rhythm[hour] * (_WEEKEND[caller.rhythm] if weekend else 100)
-        for caller in _CALLERS
+        caller: caller.weight
+        * caller.rhythm.hours[hour]
+        * (caller.rhythm.weekend if weekend else 100)
+        for caller in CALLERS
         if _choice(caller.uses, region, caller.kind).items
     }
     return list(weights), list(accumulate(weights.values()))
@@ -1187,10 +508,10 @@ def _insight(moment: datetime, state: str, kind: str, shared: str, rng: random.R
         {
             "eventVersion": "1.09",
             "eventTime": _stamp(moment),
-            "awsRegion": _INCIDENT.place.region,
+            "awsRegion": INCIDENT.place.region,
             "eventID": _uuid(rng.randbytes(16).hex(), 0),
             "eventType": "AwsCloudTrailInsight",
-            "recipientAccountId": _INCIDENT.place.account,
+            "recipientAccountId": INCIDENT.place.account,
             "sharedEventID": shared,
             "insightDetails": {
                 "state": state,
@@ -1240,7 +561,7 @@ def write(  # noqa: PLR0913  each is a choice of its own, by name and with a def
     rng = random.Random(seed)
     cast = _Cast(rng)
     bucket = _Bucket(folder, rng, starts[0], events=events, broken=broken)
-    incident = _INCIDENT.window(end)
+    incident = _window(INCIDENT, end)
     insights = _insights(incident, rng)
     scenes = _scene_calls(events, end)
     daily = _daily_calls(events - sum(scenes.values()), starts, rng)
@@ -1249,13 +570,13 @@ def write(  # noqa: PLR0913  each is a choice of its own, by name and with a def
         delivery = start + SLICE
         for place in PLACES:
             happened = cast.daily(place, start, next(daily))
-            for scene in _SCENES:
+            for scene in SCENES:
                 if scene.place == place and (scene, start) in scenes:
                     happened += cast.scene(scene, start, scenes[scene, start])
             happened.sort()
             bucket.put(place, [record for _, record in happened], delivery)
         if start in insights:
-            bucket.insights(_INCIDENT.place, insights[start], delivery)
+            bucket.insights(INCIDENT.place, insights[start], delivery)
         if delivery.time() == time.min or delivery == end:
             bucket.close_day(delivery)
     records = sum(bucket.counts[kind] for kind in ACCOUNTED)
@@ -1294,12 +615,20 @@ def _portions(whole: int, weights: Sequence[int]) -> Iterator[int]:
         given = due
 
 
-def _scene_calls(events: int, end: datetime) -> dict[tuple[_Scene, datetime], int]:
+def _window(scene: Scene, end: datetime) -> Window:
+    """When *scene* happens in a trail that ends at *end*."""
+    start = end - scene.before
+    return Window(start, start + scene.lasts)
+
+
+def _scene_calls(events: int, end: datetime) -> dict[tuple[Scene, datetime], int]:
     """How many calls each scene makes in the slice that begins at each time."""
     return {
-        (scene, scene.window(end).start + SLICE * i): n
-        for scene in _SCENES
-        for i, n in enumerate(_portions(events * scene.permille // 1000, [1] * scene.slices))
+        (scene, _window(scene, end).start + SLICE * i): n
+        for scene in SCENES
+        for i, n in enumerate(
+            _portions(events * scene.permille // 1000, [1] * (scene.lasts // SLICE))
+        )
     }
 
 
