@@ -1504,3 +1504,41 @@ class TestReal:
 def logs(folder: Path) -> Iterator[bytes]:
     """The text of all logs below *folder*."""
     return (gzip.decompress(path.read_bytes()) for path in sorted(folder.rglob("*.json.gz")))
+
+
+class TestFields:
+    """Who asks for few fields gets those, faster."""
+
+    FEW = (
+        "second",
+        "eventName",
+        "eventSource",
+        "awsRegion",
+        "eventType",
+        "eventCategory",
+        "eventID",
+    )
+
+    @unhurried
+    @given(st.lists(st.sampled_from(["e-1", "e-2", "", None, 3]), max_size=6), st.booleans())
+    def test_are_the_same_when_few_are_asked_for(self, ids: list[Json], as_messages: bool) -> None:  # noqa: FBT001
+        """The fields asked for, and what becomes of each record, do not depend on the asking."""
+        elements = [record(eventID=i, eventName=f"Get{at}") for at, i in enumerate(ids)] + [7]
+        body: bytes | list[str] = document(elements)
+        if as_messages:
+            body = [json.dumps(element) for element in elements]
+        log = Log("id", "log", body)
+        (few,), (all_,) = parts(log, fields=self.FEW), parts(log)
+
+        for ours, theirs in ((few.calls, all_.calls), (few.duplicates, all_.duplicates)):
+            assert [[getattr(c, f) for f in self.FEW] for c in ours] == [
+                [getattr(c, f) for f in self.FEW] for c in theirs
+            ]
+        assert (few.skipped, few.rejected) == (all_.skipped, all_.rejected)
+
+    def test_are_left_empty_when_not_asked_for(self) -> None:
+        """Callers, accounts and errors are not decoded for who counts by API."""
+        (few,) = parts(Log("id", "log", document([RECORD])), fields=["minute", "eventName"])
+
+        assert [replace(CALL, recipientAccountId="", callerAccountId="", caller="", errorCode="",
+                        readOnly="", eventVersion="")] == few.calls  # fmt: skip

@@ -94,7 +94,7 @@ def track(event: Mapping[str, Any], tracker: Tracker, *, deadline: float) -> dic
 def read(log: Log, fields: tuple[str, ...]) -> Counts:
     """Decode *log* and count its calls by *fields*, each eventID once."""
     counts = Counts()
-    for part in parts(log):
+    for part in parts(log, fields=fields):
         counts.received += part.received
         counts.counted += len(part.calls)
         counts.duplicates += len(part.duplicates)

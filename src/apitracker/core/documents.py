@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError
@@ -17,6 +17,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError
 from apitracker.core.compression import inflate
 from apitracker.core.model import Log, Rejected
 from apitracker.errors import LogError
+
+R = TypeVar("R")
+T = TypeVar("T", bound=Struct)
 
 
 class Issuer(Struct, frozen=True, gc=False):
@@ -42,6 +45,9 @@ class UserIdentity(Struct, frozen=True, gc=False):
     invokedBy: str = ""
 
 
+NOBODY: Final = UserIdentity()
+
+
 class Addendum(Struct, frozen=True, gc=False):
     """What CloudTrail adds to a record that comes late or comes again."""
 
@@ -52,7 +58,7 @@ class Record(Struct, frozen=True, gc=False):
     """A record as CloudTrail writes it: the needed fields, in the order in which they come."""
 
     eventVersion: str = ""
-    userIdentity: UserIdentity = UserIdentity()
+    userIdentity: UserIdentity = NOBODY
     eventTime: str = ""
     eventSource: str = ""
     eventName: str = ""
@@ -67,10 +73,30 @@ class Record(Struct, frozen=True, gc=False):
     eventCategory: str = ""
 
 
-class Document(Struct, gc=False):
+class Short(Struct, frozen=True, gc=False):
+    """A record as far as it says which API was called, when and where: that is decoded faster."""
+
+    eventTime: str = ""
+    eventSource: str = ""
+    eventName: str = ""
+    awsRegion: str = ""
+    eventID: str = ""
+    eventType: str = ""
+    addendum: Addendum | None = None
+    eventCategory: str = ""
+
+    eventVersion: ClassVar[str] = ""
+    userIdentity: ClassVar[UserIdentity] = NOBODY
+    errorCode: ClassVar[str] = ""
+    responseElements: ClassVar[Raw] = Raw(b"")
+    readOnly: ClassVar[bool | str] = ""
+    recipientAccountId: ClassVar[str] = ""
+
+
+class Document(Struct, Generic[R], gc=False):
     """A log file as CloudTrail writes it."""
 
-    Records: list[Record] | UnsetType = UNSET
+    Records: list[R] | UnsetType = UNSET
 
 
 class LookupEvent(Struct, gc=False):
@@ -79,13 +105,14 @@ class LookupEvent(Struct, gc=False):
     CloudTrailEvent: str = ""
 
 
-Element: TypeAlias = Record | Rejected | str
+Element: TypeAlias = Record | Short | Rejected | str
 """What stands in a log: a record; what is none, and why; or a kind of record to be skipped."""
 
-T = TypeVar("T", bound=Struct)
 
-_decode_document = msgspec.json.Decoder(Document | list[Record]).decode
 _decode_record = msgspec.json.Decoder(Record).decode
+_decode_short = msgspec.json.Decoder(Short).decode
+_decode_document = msgspec.json.Decoder(Document[Record] | list[Record]).decode
+_decode_short_document = msgspec.json.Decoder(Document[Short] | list[Short]).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
@@ -108,10 +135,11 @@ LONE_SURROGATE: Final = re.compile(
 )
 
 
-def read(log: Log, *, max_bytes: int) -> Iterator[list[Element]]:
+def read(log: Log, *, max_bytes: int, short: bool = False) -> Iterator[list[Element]]:
     """
     Give the elements of *log*: a few hundred at a time where its text can be cut, else at once.
 
+    With *short*, its records may be `Short`.
     `LogError` if it cannot be read whole, `RecursionError` if it is nested too deep.
     """
     if isinstance(log.body, list):
@@ -119,7 +147,7 @@ def read(log: Log, *, max_bytes: int) -> Iterator[list[Element]]:
             messages = log.body[at : at + MESSAGES]
             elements: list[Element]
             try:
-                elements = list(map(_decode_record, messages))
+                elements = list(map(_decode_short if short else _decode_record, messages))
             except UNREADABLE:
                 elements = [_message(message) for message in messages]
             yield elements
@@ -127,7 +155,7 @@ def read(log: Log, *, max_bytes: int) -> Iterator[list[Element]]:
     bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
     for body in bodies:
         try:
-            document = _decode_document(body)
+            document = (_decode_short_document if short else _decode_document)(body)
         except UNREADABLE:
             document = Document()
         records = document.Records if isinstance(document, Document) else document
@@ -167,14 +195,16 @@ def cut(pieces: Iterator[bytes], head: bytes, mark: bytes) -> Iterator[bytes]:
     rest.
     """
     held: list[bytes] = []  # since the last cut
-    for piece in pieces:
-        at = piece.rfind(mark)
+    latest = next(pieces, b"")
+    for following in pieces:  # so that the last piece is not cut
+        at = latest.rfind(mark)
         if at < 0:
-            held.append(piece)
+            held.append(latest)
         else:
-            yield b"".join([b"[", *held, piece[: at + 1], b"]"])
-            held = [piece[at + 2 :]]
-    yield b"".join([head, *held])
+            yield b"".join([b"[", *held, latest[: at + 1], b"]"])
+            held = [latest[at + 2 :]]
+        latest = following
+    yield b"".join([head, *held, latest])
 
 
 def _join(bodies: list[bytes]) -> bytes:

@@ -2,15 +2,24 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from apitracker.core.compression import MAX_BYTES
-from apitracker.core.documents import UNREADABLE, Element, Record, read
+from apitracker.core.documents import (
+    NOBODY,
+    UNREADABLE,
+    Element,
+    Record,
+    Short,
+    UserIdentity,
+    read,
+)
 from apitracker.core.model import Call, Decoded, Log, Rejected
+from apitracker.core.tally import WIDTHS
 from apitracker.errors import LogError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,6 +46,10 @@ READ_ONLY: Final[dict[bool | str, str]] = {
 }
 
 
+SHORT: Final = frozenset({*WIDTHS, *Short.__struct_fields__} - {"eventTime", "addendum"})
+"""The fields of calls that a short record has."""
+
+
 def decode(log: Log, *, max_bytes: int = MAX_BYTES) -> Decoded:
     """
     Read *log* whole: every record comes back in exactly one place.
@@ -56,16 +69,20 @@ def decode(log: Log, *, max_bytes: int = MAX_BYTES) -> Decoded:
     return whole
 
 
-def parts(log: Log, *, max_bytes: int = MAX_BYTES) -> Iterator[Decoded]:
+def parts(
+    log: Log, *, max_bytes: int = MAX_BYTES, fields: Iterable[str] | None = None
+) -> Iterator[Decoded]:
     """
     Read *log* as `decode` does, a part at a time, in a part's memory.
 
-    Count nothing before the last part has come: `LogError` may come instead of it.
+    Where *fields* are given, other fields of the calls may be empty, but for the eventID. Count
+    nothing before the last part has come: `LogError` may come instead of it.
     """
     seen: set[str] = set()
     received = 0
+    short = fields is not None and SHORT.issuperset(fields)
     try:
-        for records in read(log, max_bytes=max_bytes):
+        for records in read(log, max_bytes=max_bytes, short=short):
             part = _sort(records, seen, received)
             received += len(records)
             yield part
@@ -171,11 +188,7 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             record.awsRegion,
             record.recipientAccountId,
             identity.accountId,
-            identity.sessionContext.sessionIssuer.arn
-            or (identity.arn and _CALLERS[identity.arn])
-            or identity.invokedBy
-            or (identity.principalId and _CALLERS[identity.principalId])
-            or identity.type,
+            "" if identity is NOBODY else _caller(identity),
             record.errorCode,
             READ_ONLY.get(record.readOnly, ""),
             record.eventCategory,
@@ -194,7 +207,18 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
     return Decoded(calls, duplicates, skipped, rejected)
 
 
-def _sign_in_failed(record: Record) -> bool:
+def _caller(identity: UserIdentity) -> str:
+    """Name the role behind a session, else the user, else the service, else the kind of caller."""
+    return (
+        identity.sessionContext.sessionIssuer.arn
+        or (identity.arn and _CALLERS[identity.arn])
+        or identity.invokedBy
+        or (identity.principalId and _CALLERS[identity.principalId])
+        or identity.type
+    )
+
+
+def _sign_in_failed(record: Record | Short) -> bool:
     """A console sign-in says how it went in responseElements, and has no errorCode."""
     try:
         response = msgspec.json.decode(record.responseElements)

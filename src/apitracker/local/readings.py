@@ -114,7 +114,8 @@ def read_log(log: Log, found: Found, question: Question) -> Reading:
     duplicates = 0
     skipped: Counter[str] = Counter()
     rejected: list[Rejected] = []
-    for part in parts(log, max_bytes=question.max_bytes):
+    fields = (*question.by, *selection.where)
+    for part in parts(log, max_bytes=question.max_bytes, fields=fields):
         calls = part.calls + part.duplicates if question.keep_duplicates else part.calls
         times = column(calls, time) if time else repeat(0, len(calls))
         numbers = map(table.__getitem__, rows(calls, plain))
