@@ -167,8 +167,9 @@ def read(log: Log, *, max_bytes: int, short: bool = False) -> Iterator[list[Elem
         try:
             elements = _elements(body, log.name)
         except (msgspec.DecodeError, LogError):
-            elements = _documents(_join([body, *bodies]), log.name)
-        yield elements
+            yield from _documents(_join([body, *bodies]), log.name)
+        else:
+            yield elements
 
 
 def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -215,20 +216,28 @@ def _join(bodies: list[bytes]) -> bytes:
     return HEAD + b",".join([*(body[1:-1] for body in lists), last[len(HEAD) :]])
 
 
-def _documents(text: bytes, name: str) -> list[Element]:
+def _documents(text: bytes, name: str) -> Iterator[list[Element]]:
     """Read one document, or several one behind the other, or JSON lines."""
     try:
-        return _elements(text, name)
+        yield _elements(text, name)
     except msgspec.DecodeError as e:
         fault = e
+    else:
+        return
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and _is_json(lines[0]):
         if not text.endswith(b"\n") and not _is_json(lines[-1]):
             raise LogError(name, "is cut off: its last line is no JSON") from fault
-        return [element for line in lines for element in _line(line, name)]
+        del text  # the lines hold it all
+        for at in range(0, len(lines), MESSAGES):
+            some = lines[at : at + MESSAGES]
+            yield [element for line in some for element in _line(line, name)]
+        return
     documents = BOUNDARY.split(text)
     if len(documents) > 1:
-        return [element for document in documents for element in _documents(document, name)]
+        for document in documents:
+            yield from _documents(document, name)
+        return
     if text.lstrip()[:1] not in (b"{", b"["):
         raise LogError(name, "is no CloudTrail log: it is not JSON") from fault
     raise LogError(name, f"is cut off or damaged: {fault}; fetch it again") from fault

@@ -257,7 +257,12 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
 
 def _is_empty(db: duckdb.DuckDBPyConnection) -> bool:
     """Tell whether the first ingest into this file was ended before it had added anything."""
-    return db.execute("FROM duckdb_tables()").fetchone() is None
+    try:
+        db.execute("FROM about")
+    except duckdb.CatalogException:
+        # Asked only now: to list the tables takes longer than most questions.
+        return db.execute("FROM duckdb_tables()").fetchone() is None
+    return False
 
 
 def _require_schema(db: duckdb.DuckDBPyConnection, path: Path) -> None:
