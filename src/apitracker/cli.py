@@ -295,7 +295,9 @@ def top(  # noqa: PLR0913 - options of a command
     path: Path | None,
 ) -> None:
     """
-    Show the N busiest APIs in the store, or whatever else most calls fall to.
+    Show the busiest APIs in the store.
+
+    N rows, 10 if it is not said: most calls first. With other fields, whatever most calls fall to.
 
     \b
     Examples:
@@ -344,7 +346,9 @@ def publish(  # noqa: PLR0913 - options of a command
     resume: str | None,
 ) -> None:
     """
-    Publish the counts of log files to CloudWatch, as a deployed tracker does.
+    Publish the counts of log files to CloudWatch.
+
+    The code is that of the deployed tracker.
 
     CloudWatch adds up: publishing a time twice counts it twice, and so does publishing a time
     that a deployed tracker has covered. Give --until, the time when it was deployed, to stop
@@ -509,7 +513,7 @@ def alarm(  # noqa: PLR0913 - options of a command
 @click.pass_obj
 def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None:
     """
-    Make a CloudWatch dashboard of the busiest APIs of the last week.
+    Make a dashboard of the busiest APIs of the last week.
 
     Which they are is asked of CloudWatch, each metric in APITRACKER_NAMESPACE once: AWS wants a
     cent for a thousand metrics. A dashboard of this name is replaced.
@@ -545,7 +549,9 @@ def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None
 )
 def verify(stack: str) -> None:
     """
-    Check that a deployed tracker works, from the trail to the alarms.
+    Check that a deployed tracker works.
+
+    It is looked at from the trail to the alarms.
 
     Each line is ok, or says what to do.
 
@@ -583,7 +589,9 @@ def verify(stack: str) -> None:
 @click.option("--broken", default=0, show_default=True, help="How many malformed records.")
 def sample(folder: Path, events: int, days: int, seed: int, broken: int) -> None:
     """
-    Write a synthetic trail that looks real, in CloudTrail's S3 layout.
+    Write a synthetic trail that looks real.
+
+    It is laid out as CloudTrail does it in S3.
 
     Several accounts and regions, days and nights, a throttling incident with a culprit, a burst
     of denials, sign-ins, duplicates. All of it is invented; the same seed gives the same bytes.
