@@ -677,10 +677,9 @@ def _read(
 
 
 def _print(
-    rows: Iterable[tuple[Row, int]], by: tuple[str, ...], form: str, output: IO[str]
+    rows: Sequence[tuple[Row, int]], by: tuple[str, ...], form: str, output: IO[str]
 ) -> None:
-    for line in tables.lines(rows, by, form):
-        output.write(line + "\n")
+    output.writelines(f"{line}\n" for line in tables.lines(rows, by, form))
 
 
 def _report(balance: Balance, *, selected: bool = False, raising: bool = True) -> None:

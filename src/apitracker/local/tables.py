@@ -8,9 +8,8 @@ control character in it, nor a spreadsheet as a formula.
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from apitracker.core.tally import Row
 from apitracker.core.times import label
@@ -19,10 +18,9 @@ FORMATS: Final = ("table", "csv", "json")
 FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001 - Excel runs these too
 
 
-def lines(rows: Iterable[tuple[Row, int]], fields: Sequence[str], form: str) -> Iterator[str]:
+def lines(rows: Sequence[tuple[Row, int]], fields: Sequence[str], form: str) -> Iterator[str]:
     """Write *rows* of *fields*, and how many calls each stands for, in one of `FORMATS`."""
-    writer = {"table": _table, "csv": _csv, "json": _json}[form]
-    return writer(rows, fields)
+    return {"table": _table, "csv": _csv, "json": _json}[form](rows, fields)
 
 
 def printable(text: str) -> str:
@@ -32,42 +30,62 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _table(rows: Iterable[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
-    body = [[f"{calls:,}", *_labels(row, fields)] for row, calls in rows]
-    head = ["calls", *fields]
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    for cells in chain([head], body):
-        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-        yield "  ".join([cells[0].rjust(widths[0]), *padded[1:]]).rstrip()
+class _Cells(dict[Any, str]):
+    """The values of a field -> how they are written. There are fewer values than rows."""
+
+    def __init__(self, field: str, write: Callable[[str], str]) -> None:
+        super().__init__()
+        self._field = field
+        self._write = write
+
+    def __missing__(self, value: object) -> str:
+        self[value] = text = self._write(label(self._field, value))
+        return text
 
 
-def _csv(rows: Iterable[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="")
-    body = ([*map(_inert, _labels(row, fields)), str(calls)] for row, calls in rows)
-    for cells in chain([[*fields, "calls"]], body):
-        writer.writerow(cells)
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
-
-
-def _json(rows: Iterable[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
-    """Write one list, an object a line. Everything but ASCII is escaped, so it is inert."""
-    before = "["
+def _table(rows: Sequence[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
+    columns = [_Cells(field, printable) for field in fields]
+    widths = []
+    for at, cells in enumerate(columns):
+        texts = [cells[value] for value in {row[at] for row, _ in rows}]
+        width = max(map(len, [*texts, fields[at]]))
+        cells.update({value: text.ljust(width) for value, text in cells.items()})
+        widths.append(width)
+    most = max([len("calls"), *(len(f"{calls:,}") for _, calls in rows)])
+    names = [field.ljust(width) for field, width in zip(fields, widths, strict=True)]
+    yield "  ".join(["calls".rjust(most), *names]).rstrip()
     for row, calls in rows:
-        values = {field: label(field, value) for field, value in zip(fields, row, strict=True)}
-        line = json.dumps({**values, "calls": calls})
-        yield before
-        before = f"  {line},"
-    if before == "[":
+        texts = [cells[value] for cells, value in zip(columns, row, strict=True)]
+        yield "  ".join([f"{calls:>{most},}", *texts]).rstrip()
+
+
+def _csv(rows: Sequence[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
+    columns = [_Cells(field, _quoted) for field in fields]
+    yield ",".join([*fields, "calls"])
+    for row, calls in rows:
+        texts = [cells[value] for cells, value in zip(columns, row, strict=True)]
+        yield ",".join([*texts, str(calls)])
+
+
+def _json(rows: Sequence[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
+    """Write one list, an object a line. Everything but ASCII is escaped, so it is inert."""
+    columns = [_Cells(field, json.dumps) for field in fields]
+    if not rows:
         yield "[]"
-    else:
-        yield from (before.removesuffix(","), "]")
+        return
+    yield "["
+    for number, (row, calls) in enumerate(rows, 1):
+        members = [f'"{field}": {columns[at][row[at]]}' for at, field in enumerate(fields)]
+        text = ", ".join([*members, f'"calls": {calls}'])
+        yield f"  {{{text}}}" + ("," if number < len(rows) else "")
+    yield "]"
 
 
-def _labels(row: Row, fields: Sequence[str]) -> list[str]:
-    return [printable(label(field, value)) for field, value in zip(fields, row, strict=True)]
+def _quoted(text: str) -> str:
+    """Write *text* as a cell of CSV that no spreadsheet runs."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([_inert(printable(text)), ""])
+    return line.getvalue()[:-1]
 
 
 def _inert(text: str) -> str:
