@@ -240,7 +240,6 @@ def test_no_reader_outlives_the_command(long_trail: Path, path: Path) -> None:
     for pid in left:
         os.kill(pid, signal.SIGKILL)
 
-    # BUG readings.py read_all: forked workers hold both ends of their pipe and wait for ever
     assert set() == left
 
 
@@ -278,7 +277,6 @@ def test_interrupted_in_a_query(trail: Path, path: Path) -> None:
         stopped.send_signal(signal.SIGINT)
         out, err = stopped.communicate()
 
-    # BUG store.py _open: DuckDB raises RuntimeError("Query interrupted"), a traceback, exit code 1
     assert (out, err.strip(), stopped.returncode) == ("", "stopped", 130)
 
 

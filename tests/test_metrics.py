@@ -168,7 +168,6 @@ class TestPlan:
     def test_an_absent_name_and_a_dash_are_one_metric(self) -> None:
         """Both are published as ``-``, so a second that has both is one value, as it was before."""
         calls = [Call(T, "", "s3", "eu"), Call(T, "-", "s3", "eu")]
-        # BUG: they are two datums of one metric: Maximum 1 instead of 2, SampleCount 2 not 1.
         assert ours(sent(planned(calls))) == {
             Series("-", "eu", "s3", MINUTE): Statistics(2, 1, 2, 2)
         }
@@ -283,7 +282,6 @@ class TestRules:
     def test_times_alone_are_rules_too(self, rules: Rules) -> None:
         """A rule of nothing but times, which settings take, keeps and leaves out like others."""
         found = planned([Call(T, "In", "s3", "eu"), Call(T + 3_600, "Out", "s3", "eu")], rules)
-        # BUG: `Rules.fields` is empty for these, and `plan` then applies no rule at all.
         assert [datum["MetricName"] for datum in sent(found)] == ["In"]
         assert found.excluded == 1
 
@@ -372,7 +370,6 @@ class TestValid:
     @pytest.mark.parametrize("text", [":", ":é", " :é", "\t:a", "  :  \x00", ":~0123456789ab"])
     def test_never_a_leading_colon(self, text: str) -> None:
         """A name that begins with a colon is refused, also one behind a blank that is cut away."""
-        # BUG: " :é" and the like become ":_~…", as the blank is stripped after the colon's turn.
         assert valid(text, 255)[0] != ":"
 
     @given(texts, st.sampled_from([255, 1024]))

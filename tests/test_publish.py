@@ -255,7 +255,6 @@ class TestRefused:
         """One bad datum of 1,000 is set aside with the reason; the others arrive once each."""
         cloudwatch.spelling = spelling
         cloudwatch.bad = lambda datum: fault if datum["MetricName"] == "N0617" else None
-        # BUG: in JSON's spelling InvalidFormatFault, CloudWatch's own name of it, is not known.
         published = send(pages(1000), cloudwatch, clock)
         assert (published.datums, published.calls, published.retries) == (999, 999, 0)
         [refusal] = published.refused
