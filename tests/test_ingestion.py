@@ -1,5 +1,6 @@
 """Trails go into the store: stopped, repeated, side by side, the numbers are those of one run."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -266,18 +267,30 @@ def test_interrupted_in_a_query(trail: Path, path: Path) -> None:
     """Ctrl-C while DuckDB is at work ends the command as it does elsewhere, in a line."""
     ingest(trail, path)
     with duckdb.connect(path) as db:  # enough that a query takes seconds
-        db.execute("INSERT INTO counts SELECT range, 0, 1 FROM range(10_000_000)")
+        db.execute("INSERT INTO counts SELECT range, 0, 1 FROM range(30_000_000)")
     with subprocess.Popen(
         [APITRACKER, "top", "--by", "second,eventName", "--store", path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as stopped:
-        time.sleep(0.8)
+        until = time.monotonic() + 30
+        while not opened(stopped.pid, path) and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.2)  # to open it takes a tenth of that, the query ten times as long
         stopped.send_signal(signal.SIGINT)
         out, err = stopped.communicate()
 
     assert (out, err.strip(), stopped.returncode) == ("", "stopped", 130)
+
+
+def opened(pid: int, path: Path) -> bool:
+    """Whether a process has the file at *path* open."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found.append(link.readlink())
+    return path in found
 
 
 def test_two_at_once(long_trail: Path, path: Path) -> None:

@@ -160,7 +160,10 @@ def read(log: Log, *, max_bytes: int, short: bool = False) -> Iterator[list[Elem
             document = Document()
         records = document.Records if isinstance(document, Document) else document
         if records is not UNSET:
-            yield cast("list[Element]", records)
+            del body, document  # a long log that could not be cut goes as its calls come
+            while records:
+                yield cast("list[Element]", records[:MESSAGES])
+                del records[:MESSAGES]
             continue
         # An element is odd, or the cut went through a list inside a record, or this is another
         # form of log. Only the first can be put right without the rest of the text.
