@@ -228,6 +228,7 @@ def count(  # noqa: PLR0913 - options of a command
     rows = total(_read(founds, question, settings), question, balance)
     _print(sorted(rows.items()), by, form, output)
     _report(balance, selected=bool(selection.timed or selection.plain))
+    _report_exit(balance)
 
 
 @cli.command()
@@ -269,7 +270,7 @@ def ingest(
     try:
         ingestion.ingest(_read(founds, question, settings), store, balance)
     finally:
-        _report(balance, raising=False)
+        _report(balance)
     if forget is not None:
         store.forget_events(forget)
     _report_exit(balance)
@@ -381,7 +382,7 @@ def publish(  # noqa: PLR0913 - options of a command
     founds = _find(source, balance, since, until)
     counts = total(_read(founds, question, settings), question, balance)
     planned = plan(counts, by, metrics, rules)
-    _report(balance, selected=selection.timed, raising=False)
+    _report(balance, selected=selection.timed)
     if planned.excluded:
         _say(f"{planned.excluded:,} calls are not published, by APITRACKER_INCLUDE and _EXCLUDE")
     begin = backfill.done(resume, planned.pages) if resume else 0
@@ -682,7 +683,7 @@ def _print(
     output.writelines(f"{line}\n" for line in tables.lines(rows, by, form))
 
 
-def _report(balance: Balance, *, selected: bool = False, raising: bool = True) -> None:
+def _report(balance: Balance, *, selected: bool = False) -> None:
     """Say what became of every log and record, and what was not counted."""
     for unread in balance.unread:
         _say(f"{unread.found.name}: {unread.fault}")
@@ -704,8 +705,6 @@ def _report(balance: Balance, *, selected: bool = False, raising: bool = True) -
     if balance.unread:
         logs += f", {len(balance.unread):,} unreadable"
     _say(f"{logs}; {balance.received:,} records: {', '.join(parts)}")
-    if raising:
-        _report_exit(balance)
 
 
 def _report_exit(balance: Balance) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -20,10 +20,8 @@ from apitracker.core.documents import (
 )
 from apitracker.core.model import Call, Decoded, Log, Rejected
 from apitracker.core.tally import WIDTHS
+from apitracker.core.times import EPOCH, SECOND
 from apitracker.errors import LogError
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-SECOND: Final = timedelta(seconds=1)
 
 # What CloudTrail calls records that are no API call: eventCategory, or eventType in old ones.
 # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-aggregated-events.html

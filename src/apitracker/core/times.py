@@ -8,6 +8,7 @@ from apitracker.core.tally import WIDTHS
 from apitracker.errors import UsageError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND: Final = timedelta(seconds=1)
 LENGTHS: Final = {"second": 19, "minute": 16, "hour": 13, "day": 10}  # of an ISO time cut short
 AGE: Final = re.compile(r"(\d{1,9})\s*([smhdw])", re.ASCII)
 UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -40,4 +41,4 @@ def parse(text: str, *, now: datetime) -> int:
         raise UsageError(
             f"{text}: no time; write 2026-10-01, 2026-10-01T12:30Z, or an age like 2h or 7d"
         ) from e
-    return (time.replace(tzinfo=time.tzinfo or UTC) - EPOCH) // timedelta(seconds=1)
+    return (time.replace(tzinfo=time.tzinfo or UTC) - EPOCH) // SECOND
