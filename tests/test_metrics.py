@@ -460,7 +460,8 @@ class TestModel:
     def test_request_of_a_part(self) -> None:
         """A page's body is what `request` writes of its data."""
         for page in plan(many(3), API.fields, API, Rules()).pages:
-            assert page == Page(page.datums, request("API-COUNT", page.datums))
+            body = request("API-COUNT", page.datums)
+            assert page == Page("api.0", "API-COUNT", page.datums, body)
 
 
 def _check(text: str, shape: str) -> None:

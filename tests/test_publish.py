@@ -76,7 +76,7 @@ def send(
     """Publish *some* pages, within *seconds*."""
     url, deadline = cloudwatch.url, clock.time + seconds
     with Connection(CLOUDWATCH, "us-east-1", url, credentials=lambda: KEYS, now=clock.now) as c:
-        return publish(some, "API-COUNT", c, clock, deadline=deadline)
+        return publish(some, c, clock, deadline=deadline)
 
 
 class TestTaken:
@@ -116,12 +116,12 @@ class TestRetries:
 
     @pytest.mark.parametrize("spelling", ["query", "json"])
     @pytest.mark.parametrize(
-        ("answer", "in_doubt"),
+        ("answer", "doubtful"),
         [
             (runtime.THROTTLED, 0),
-            (runtime.FAILED, 0),
+            (runtime.FAILED, 1),
             (runtime.UNAVAILABLE, 0),
-            (runtime.PAGE, 0),
+            (runtime.PAGE, 1),
             (runtime.RESET, 1),
             (Fault("TooManyRequestsException", "TooManyRequestsException", 429), 0),
             (Fault("RequestLimitExceeded", "RequestLimitExceeded", 503), 0),
@@ -131,7 +131,7 @@ class TestRetries:
     def test_each_page_arrives_once(
         self,
         answer: runtime.Answer,
-        in_doubt: int,
+        doubtful: int,
         spelling: str,
         cloudwatch: CloudWatch,
         clock: FakeClock,
@@ -139,8 +139,9 @@ class TestRetries:
         """A page that is turned away twice arrives at the third time, and no other page again."""
         cloudwatch.spelling = spelling
         cloudwatch.answers = [runtime.OK, answer, answer]
-        published = send(pages(2001), cloudwatch, clock)
-        assert published == Published(3, 2001, 2001, retries=2, in_doubt=2 * in_doubt)
+        planned = pages(2001)
+        published = send(planned, cloudwatch, clock)
+        assert published == Published(3, 2001, 2001, retries=2, in_doubt=planned[1:2] * doubtful)
         assert sorted(cloudwatch.names()) == [f"N{at:04}" for at in range(2001)]
         assert clock.waits == [0.05, 0.1]
 
@@ -150,8 +151,9 @@ class TestRetries:
     ) -> None:
         """A page taken without an answer is sent again, counts twice there, and is in doubt."""
         cloudwatch.answers = [answer]
-        published = send(pages(3), cloudwatch, clock, seconds=0.5)
-        assert published == Published(1, 3, 3, retries=1, in_doubt=1)
+        planned = pages(3)
+        published = send(planned, cloudwatch, clock, seconds=0.5)
+        assert published == Published(1, 3, 3, retries=1, in_doubt=planned)
         assert cloudwatch.calls() == 6
 
     @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ class TestRetries:
         """An error says how many pages went before it, and why this one did not."""
         cloudwatch.answers = [runtime.OK, runtime.OK]
         cloudwatch.always = runtime.THROTTLED
-        reason = "2 of 3 pages were published, then CloudWatch answered Throttling: Rate exceeded"
+        reason = "2 of 3 pages were published, then AWS answered PutMetricData with Throttling: "
         with pytest.raises(ServiceError, match=reason):
             send(pages(2001), cloudwatch, clock, seconds=1)
 
@@ -229,7 +231,7 @@ class TestRetries:
             clock = Waking()
             with CloudWatch(clock.now).running() as gone:
                 pass
-            assert send(pages(), gone, clock) == Published(1, 3, 3, retries=1, in_doubt=0)
+            assert send(pages(), gone, clock) == Published(1, 3, 3, retries=1)
 
 
 class TestRefused:
@@ -310,7 +312,7 @@ class TestRefused:
         cloudwatch.spelling = spelling
         cloudwatch.always = fault
         name = fault.query if spelling == "query" else fault.name
-        with pytest.raises(ServiceError, match=f"CloudWatch answered {name}: "):
+        with pytest.raises(ServiceError, match=f"AWS answered PutMetricData with {name}: "):
             send(pages(2001), cloudwatch, clock)
         assert (cloudwatch.requests, clock.waits) == (1, [])
 

@@ -105,9 +105,7 @@ def test_send() -> None:
     told: list[int] = []
     old = MINUTE - 15 * 86_400
 
-    done = backfill.send(
-        pages(MINUTE, MINUTE - 60, old), "N", Poster(OK), Clock(), progress=told.append
-    )
+    done = backfill.send(pages(MINUTE, MINUTE - 60, old), Poster(OK), Clock(), progress=told.append)
 
     assert (done.requests, done.datums, done.calls, done.retries) == (2, 4, 6, 0)
     assert [(r.datum.timestamp, r.reason) for r in done.refused] == [(old, OUT_OF_TIME)] * 2
@@ -117,7 +115,7 @@ def test_send() -> None:
 def stopped(planned: Sequence[Page], poster: Poster, begin: int = 0) -> str:
     """What a run that does not end well says."""
     with pytest.raises(backfill.InterruptedRunError) as info:
-        backfill.send(planned, "N", poster, Clock(), begin=begin)
+        backfill.send(planned, poster, Clock(), begin=begin)
     return str(info.value)
 
 
@@ -127,19 +125,19 @@ def test_a_run_that_stops() -> None:
     mark = backfill.mark(planned)
 
     assert stopped(planned, Poster(OK, DENIED)) == (
-        "pages 1 to 1 of 3 are published (2 datums and 3 calls by this run); CloudWatch answered "
-        f"AccessDenied: No.; go on with the same command and --resume {mark}:1"
+        "pages 1 to 1 of 3 are published (2 datums and 3 calls by this run); "
+        f"AWS answered PutMetricData with AccessDenied: No.; go on with the same command and --resume {mark}:1"
     )
 
     rest = Poster(OK)
-    done = backfill.send(planned, "N", rest, Clock(), begin=backfill.done(f"{mark}:1", planned))
+    done = backfill.send(planned, rest, Clock(), begin=backfill.done(f"{mark}:1", planned))
     assert (rest.posted, done.requests, done.calls) == (2, 2, 6)
 
 
 @pytest.mark.parametrize(
     ("answers", "doubt"),
     [
-        ([DENIED], "none of 1 pages is published; CloudWatch"),
+        ([DENIED], "none of 1 pages is published; AWS"),
         ([UNSENT], "none of 1 pages is published; it was not sent"),
         ([LOST, DENIED], "none of 1 pages is published, and perhaps page 1, which would then"),
         ([INVALID, OK, DENIED], "none of 1 pages is published, and a part of page 1, which will"),
@@ -152,9 +150,9 @@ def test_what_is_not_known_of_a_page(answers: list[Response | TransportError], d
 
 def test_a_page_is_waited_for() -> None:
     """A connection that comes back within two minutes costs nothing but time."""
-    done = backfill.send(pages(MINUTE), "N", Poster(*[UNSENT] * 20, OK), Clock())
+    done = backfill.send(pages(MINUTE), Poster(*[UNSENT] * 20, OK), Clock())
 
-    assert (done.requests, done.retries, done.in_doubt) == (1, 20, 0)
+    assert (done.requests, done.retries, done.in_doubt) == (1, 20, [])
 
 
 def test_marks() -> None:

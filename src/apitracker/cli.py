@@ -395,7 +395,6 @@ def publish(  # noqa: PLR0913 - options of a command
     elif outlook.pages:
         published = backfill.send(
             planned.pages,
-            metrics.namespace,
             poster,
             clock,
             begin=begin,
@@ -407,7 +406,7 @@ def publish(  # noqa: PLR0913 - options of a command
         _say(
             f"published to {metrics.namespace}: {published.requests:,} requests, "
             f"{published.datums:,} datums, {published.calls:,} calls"
-            + (f"; {published.in_doubt:,} requests may count twice" if published.in_doubt else "")
+            + (f"; {len(published.in_doubt):,} may count twice" if published.in_doubt else "")
         )
         if published.refused:
             raise SystemExit(INCOMPLETE)

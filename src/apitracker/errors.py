@@ -10,8 +10,9 @@ Every error that is ours, as one tree:
     ├── StoreError     the store cannot be opened, read or written
     └── ServiceError   AWS refused or could not be reached
         ├── RefusedError          an API answered with an error (account.clients)
-        ├── TransportError        no whole answer came; may the request have counted?
-        │                         (account.signing)
+        ├── TransportError        no whole answer came (account.signing)
+        ├── HeldError             another execution publishes the same log (account.ledger)
+        ├── UnpublishedError      not all pages could be published (account.publish)
         └── InterruptedRunError   not all could be published; how to go on (account.backfill)
 
 A message names the thing, the fault and the way on.
@@ -59,4 +60,12 @@ class StoreError(ApiTrackerError):
 
 
 class ServiceError(ApiTrackerError):
-    """AWS refused a request or could not be reached."""
+    """
+    AWS refused a request or could not be reached.
+
+    *in_doubt* says that the request may have been processed all the same.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +16,12 @@ from msgspec import Struct
 from apitracker.errors import SettingsError
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
-NAMESPACE: Final = re.compile(r"(?!AWS/)[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,254}")
+NAMESPACE: Final = re.compile(r"(?!AWS/)[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,239}")
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
+TABLE: Final = re.compile(r"|[0-9A-Za-z._-]{3,255}")
+# Twelve bytes and three of overhead each stay below the 400 KB of an item in DynamoDB.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+MOST_METRICS: Final = 25_000
 PREFIX: Final = "APITRACKER_"
 
 
@@ -35,6 +40,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     namespace: str = "API-COUNT"
     """The CloudWatch namespace of the metric set ``api``."""
 
+    ledger: str = ""
+    """The DynamoDB table that remembers what was published; without one, redeliveries count."""
+
+    ledger_down: Literal["hold", "publish"] = "hold"
+    """When the ledger cannot be reached: hold back until it can, or publish all the same."""
+
+    budget: int = 5_000
+    """How many distinct metrics the set ``api`` may have in a month."""
+
+    keep: str = ""
+    """Metrics that are admitted beyond the budget: FIELD=GLOB, several separated by spaces."""
+
+    own_role: str = ""
+    """The ARN of the tracker's role: what it calls in order to track is not counted."""
+
     include: str = ""
     """Publish only calls that match: FIELD=GLOB, several separated by spaces."""
 
@@ -49,9 +69,16 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise ValueError("processes must be at least 0")
         if not NAMESPACE.fullmatch(self.namespace):
             raise ValueError(
-                "namespace must be 1 to 255 letters, digits and . - _ / # : of ASCII, "
+                "namespace must be 1 to 240 letters, digits and . - _ / # : of ASCII, "
                 "and begin neither with AWS/ nor with a colon"
             )
+
+        if not TABLE.fullmatch(self.ledger):
+            raise ValueError(
+                "ledger must be the name of a table, of 3 to 255 letters, digits, . - _"
+            )
+        if not 1 <= self.budget <= MOST_METRICS:
+            raise ValueError(f"budget must be from 1 to {MOST_METRICS:,}")
 
     @property
     def workers(self) -> int:

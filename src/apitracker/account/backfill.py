@@ -7,8 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from apitracker.account.publish import Clock, Poster, Published, publish
-from apitracker.account.signing import Response, TransportError
+from apitracker.account.publish import Published, UnpublishedError, publish
+from apitracker.account.retries import Clock, Poster
 from apitracker.core.metrics import Datum, MetricSet, Page, Rules, timely
 from apitracker.errors import ServiceError, UsageError
 
@@ -71,9 +71,8 @@ def done(resume: str, pages: Sequence[Page]) -> int:
     return int(found[2])
 
 
-def send(  # noqa: PLR0913 - what publish takes, and where to begin and whom to tell
+def send(
     pages: Sequence[Page],
-    namespace: str,
     poster: Poster,
     clock: Clock,
     *,
@@ -87,12 +86,11 @@ def send(  # noqa: PLR0913 - what publish takes, and where to begin and whom to 
     """
     published = Published()
     for number, page in enumerate(pages[begin:], begin):
-        noting = _Noting(poster)
         try:
-            one = publish([page], namespace, noting, clock, deadline=clock.now() + PAGE_SECONDS)
-        except ServiceError as e:
+            one = publish([page], poster, clock, deadline=clock.now() + PAGE_SECONDS)
+        except UnpublishedError as e:
             raise InterruptedRunError(
-                f"{_stopped(number, len(pages), published)}{noting.doubt(number + 1)}; "
+                f"{_stopped(number, len(pages), published)}{_doubt(number + 1, e)}; "
                 f"{e.__cause__ or e}; go on with the same command and "
                 f"--resume {mark(pages)}:{number}"
             ) from e
@@ -101,33 +99,13 @@ def send(  # noqa: PLR0913 - what publish takes, and where to begin and whom to 
     return published
 
 
-class _Noting:
-    """A poster that notes whether anything of a page was taken, or may have been."""
-
-    def __init__(self, poster: Poster) -> None:
-        self._poster = poster
-        self._taken = False
-        self._in_doubt = False
-
-    def post(
-        self, operation: str, body: bytes, *, deadline: float, gzipped: bool = False
-    ) -> Response:
-        """Post as the other does."""
-        try:
-            response = self._poster.post(operation, body, deadline=deadline, gzipped=gzipped)
-        except TransportError as e:
-            self._in_doubt |= e.in_doubt
-            raise
-        self._taken |= response.status < 300  # noqa: PLR2004 - HTTP's own bound of success
-        return response
-
-    def doubt(self, number: int) -> str:
-        """Say what is not known of page *number*, or nothing."""
-        if self._taken:
-            return f", and a part of page {number:,}, which will count twice"
-        if self._in_doubt:
-            return f", and perhaps page {number:,}, which would then count twice"
-        return ""
+def _doubt(number: int, fault: UnpublishedError) -> str:
+    """Say what is not known of page *number*, or nothing."""
+    if fault.published.requests:
+        return f", and a part of page {number:,}, which will count twice"
+    if fault.in_doubt or fault.published.in_doubt:
+        return f", and perhaps page {number:,}, which would then count twice"
+    return ""
 
 
 def _stopped(number: int, pages: int, published: Published) -> str:

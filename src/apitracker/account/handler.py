@@ -1,8 +1,8 @@
 """
 The Lambda: a subscription event in, metric data out.
 
-One log line says what became of it all. What must not be lost fails the invocation, so that
-Lambda delivers the event again.
+One log line says what became of it all, and is the tracker's own metrics. What must not be lost
+fails the invocation, so that Lambda delivers the event again.
 """
 
 import gc
@@ -13,24 +13,29 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-import msgspec
-from msgspec import Struct
+from apitracker.account.emf import embed, spread
+from apitracker.account.publish import Published, UnpublishedError
+from apitracker.account.signing import (
+    CLOUDWATCH,
+    DYNAMODB,
+    Connection,
+    Service,
+    credentials,
+    endpoint,
+)
+from apitracker.account.tracking import IN_DOUBT, Tracked, Tracker, assemble, track
+from apitracker.core.metrics import API
+from apitracker.errors import ApiTrackerError
+from apitracker.settings import load
 
-from apitracker.account.publish import Clock, Poster, Published, publish
-from apitracker.account.signing import CLOUDWATCH, Connection, credentials, endpoint
-from apitracker.core.envelopes import subscription
-from apitracker.core.metrics import API, MetricSet, Plan, Rules, plan
-from apitracker.core.model import Log, Rejected
-from apitracker.core.records import parts
-from apitracker.core.selection import parse_where
-from apitracker.core.tally import Row, rows
-from apitracker.errors import SettingsError, UsageError
-from apitracker.settings import Settings, load
-
-MARGIN_SECONDS = 2.0  # kept of the invocation's time, to say what became of it
-NAMED = 10  # rejected records and refused data that are named in the log line
+# Lambda waits a minute before it repeats an event that failed. By then a claim has to be over.
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+LONGEST_SECONDS: Final = 60.0
+NAMED: Final = 10  # rejected records and refused data that are named in a log line
+LONGEST_TEXT: Final = 500  # of what is named there
+EMPTY: Final = ("Counted", "Skipped", "Rejected")
 
 
 class Context(Protocol):
@@ -50,130 +55,128 @@ class SystemClock:
     random = staticmethod(random.random)
 
 
-class Tracker(Struct, frozen=True):
-    """All that tracking needs from outside, handed over once."""
-
-    settings: Settings
-    metrics: MetricSet
-    rules: Rules
-    poster: Poster
-    clock: Clock
-
-
-class Counts(Struct):
-    """What a log holds, and how often; the records balance."""
-
-    received: int = 0
-    counted: int = 0
-    duplicates: int = 0
-    skipped: Counter[str] = msgspec.field(default_factory=Counter)
-    rejected: list[Rejected] = msgspec.field(default_factory=list)
-    latest: int | None = None
-    rows: Counter[Row] = msgspec.field(default_factory=Counter)
-
-
-def track(event: Mapping[str, Any], tracker: Tracker, *, deadline: float) -> dict[str, Any] | None:
-    """
-    Publish what *event* holds, by *deadline*, and say what became of it.
-
-    None for a control message. `LogError` for an event that is no log, `ServiceError` for what
-    could not be published: Lambda then delivers it again.
-    """
-    log = subscription(event, max_bytes=tracker.settings.max_log_bytes)
-    if log is None:
-        return None
-    fields = (*tracker.metrics.fields, *tracker.rules.fields)
-    counts = read(log, fields)
-    planned = plan(counts.rows, fields, tracker.metrics, tracker.rules)
-    sent = publish(
-        planned.pages, tracker.metrics.namespace, tracker.poster, tracker.clock, deadline=deadline
-    )
-    return summary(log, counts, planned, sent, tracker.clock.now())
-
-
-def read(log: Log, fields: tuple[str, ...]) -> Counts:
-    """Decode *log* and count its calls by *fields*, each eventID once."""
-    counts = Counts()
-    for part in parts(log, fields=fields):
-        counts.received += part.received
-        counts.counted += len(part.calls)
-        counts.duplicates += len(part.duplicates)
-        counts.skipped.update(part.skipped)
-        counts.rejected += part.rejected
-        counts.rows.update(rows(part.calls, fields))
-    second = fields.index("second")
-    counts.latest = max((row[second] for row in counts.rows), default=None)
-    return counts
-
-
-def summary(log: Log, counts: Counts, planned: Plan, sent: Published, now: float) -> dict[str, Any]:
-    """Say in one flat object what became of *log*; *lag* is how many seconds ago its latest was."""
-    return {
-        "log": log.id,
-        "name": log.name,
-        "received": counts.received,
-        "counted": counts.counted,
-        "duplicates": counts.duplicates,
-        "skipped": counts.skipped.total(),
-        "rejected": len(counts.rejected),
-        "excluded": planned.excluded,
-        "pages": len(planned.pages),
-        "requests": sent.requests,
-        "datums": sent.datums,
-        "calls": sent.calls,
-        "refused": sum(refusal.datum.calls for refusal in sent.refused),
-        "retries": sent.retries,
-        "inDoubt": sent.in_doubt,
-        "lag": None if counts.latest is None else round(now - counts.latest, 3),
-        "rejectedRecords": [[r.place, r.reason] for r in counts.rejected[:NAMED]],
-        "refusedData": [
-            [r.datum.metric_name, r.datum.timestamp, r.reason] for r in sent.refused[:NAMED]
-        ],
-    }
-
-
 def make_tracker(environ: Mapping[str, str]) -> Tracker:
     """Build the tracker that *environ* describes. `SettingsError` names what is wrong in it."""
     settings, unknown = load(environ)
     for name in unknown:
-        _log({"level": "WARNING", "message": f"{name}: no such setting; it does nothing"})
-    rules = []
-    for name in ("include", "exclude"):
-        try:
-            rules.append(parse_where(getattr(settings, name).split()))
-        except UsageError as e:
-            raise SettingsError(f"APITRACKER_{name.upper()}: {e}") from e
+        _log("WARNING", f"{name}: no such setting; it does nothing")
+    if not settings.ledger:
+        _log("WARNING", "there is no ledger: what is delivered again counts again")
     region = environ.get("AWS_REGION", "")
-    return Tracker(
-        settings,
-        msgspec.structs.replace(API, namespace=settings.namespace),
-        Rules(*rules),
-        Connection(
-            CLOUDWATCH,
-            region,
-            endpoint(CLOUDWATCH, region, environ),
-            credentials=partial(credentials, environ),
-        ),
-        SystemClock(),
+
+    def connect(service: Service) -> Connection:
+        url = endpoint(service, region, environ)
+        return Connection(service, region, url, credentials=partial(credentials, environ))
+
+    return assemble(settings, connect(CLOUDWATCH), connect(DYNAMODB), SystemClock())
+
+
+def handle(event: Mapping[str, Any], context: Context, tracker: Tracker) -> None:
+    """Track *event* and write down what becomes of it. What fails is raised again."""
+    clock = tracker.clock
+    begun = clock.now()
+    left = min(LONGEST_SECONDS, context.get_remaining_time_in_millis() / 1_000)
+
+    def log(level: str, message: str, metrics: Mapping[str, Any], **facts: object) -> None:
+        embedded = embed(tracker.settings.namespace, _FUNCTION, metrics, now=clock.now())
+        _log(level, message, requestId=context.aws_request_id, **facts, **embedded)
+
+    def note(message: str, /, **facts: object) -> None:
+        log("WARNING", message, {"InDoubt": 1} if message == IN_DOUBT else {}, **facts)
+
+    def duration() -> dict[str, float]:
+        return {"Duration": round((clock.now() - begun) * 1_000, 3)}
+
+    try:
+        # Lambda repeats an event under the same requestId: another attempt is another claimant.
+        claimant = f"{context.aws_request_id}/{os.urandom(6).hex()}"
+        done = track(event, tracker, claimant=claimant, until=begun + left, note=note)
+    except ApiTrackerError as e:
+        sent = e.published if isinstance(e, UnpublishedError) else Published()
+        fault = str(e)[:LONGEST_TEXT]
+        log("ERROR", "failed", _sent(sent) | duration(), fault=fault, **_refused(sent))
+        raise
+    if done is None:
+        log("INFO", "control message", {})
+        return
+    metrics = {
+        **_balance(done),
+        **_sent(done.published),
+        "Other": done.others,
+        "Lag": _lags(done, clock.now()),
+        **duration(),
+    }
+    log(
+        "INFO",
+        "tracked",
+        metrics,
+        log=done.log.id,
+        name=done.log.name[:LONGEST_TEXT],
+        excluded=done.excluded,
+        pages=done.pages,
+        requests=done.published.requests,
+        datums=done.published.datums,
+        before=done.before,
+        rejectedRecords=[[r.place, r.reason[:LONGEST_TEXT]] for r in done.counts.rejected[:NAMED]],
+        **_refused(done.published),
     )
 
 
-def _log(line: dict[str, Any]) -> None:
+def _balance(done: Tracked) -> dict[str, int]:
+    """Say where the records of a log are, each once; they are duplicates if it came before."""
+    counts = done.counts
+    if done.before:
+        received = counts.received
+        return {"Received": received, "Duplicates": received} | dict.fromkeys(EMPTY, 0)
+    return {
+        "Received": counts.received,
+        "Counted": counts.counted,
+        "Duplicates": counts.duplicates,
+        "Skipped": counts.skipped.total(),
+        "Rejected": len(counts.rejected),
+    }
+
+
+def _sent(published: Published) -> dict[str, int]:
+    return {
+        "Published": published.calls,
+        "Refused": sum(refusal.datum.calls for refusal in published.refused),
+        "PublishRetries": published.retries,
+    }
+
+
+def _refused(published: Published) -> dict[str, Any]:
+    return {
+        "refusedData": [
+            [r.datum.metric_name, r.datum.timestamp, r.reason[:LONGEST_TEXT]]
+            for r in published.refused[:NAMED]
+        ]
+    }
+
+
+def _lags(done: Tracked, now: float) -> list[float]:
+    """Say how many seconds ago calls were made, for percentiles."""
+    if done.before:
+        return []
+    at = API.fields.index("second")
+    seconds: Counter[int] = Counter()
+    for row, calls in done.counts.rows.items():
+        seconds[row[at]] += calls
+    return spread({round(now - second, 3): calls for second, calls in seconds.items()})
+
+
+def _log(level: str, message: str, **facts: object) -> None:
     """Write one line of ASCII JSON: nothing of a record can break out of it."""
+    line = {"level": level, "message": message, **facts}
     print(json.dumps(line), flush=True)  # noqa: T201 - Lambda's log is stdout
 
 
 # What is decoded has no cycles, and the collector would look through all of it for some.
 gc.set_threshold(100_000, 50, 50)
-_TRACKER = make_tracker(os.environ) if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else None
+_FUNCTION: Final = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+_TRACKER = make_tracker(os.environ) if _FUNCTION else None
 
 
 def handler(event: Mapping[str, Any], context: Context) -> None:
     """Handle one invocation. An error makes Lambda try again, and after that keep the event."""
-    tracker = _TRACKER or make_tracker(os.environ)
-    left = context.get_remaining_time_in_millis() / 1_000 - MARGIN_SECONDS
-    done = track(event, tracker, deadline=tracker.clock.now() + left)
-    if done is None:
-        _log({"level": "INFO", "message": "control message", "requestId": context.aws_request_id})
-    else:
-        _log({"level": "INFO", "message": "tracked", "requestId": context.aws_request_id, **done})
+    handle(event, context, _TRACKER or make_tracker(os.environ))

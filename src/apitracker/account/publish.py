@@ -1,41 +1,19 @@
-"""Pages are sent to CloudWatch: with patience, but never past a deadline."""
+"""Pages are sent to CloudWatch, each datum once, and it is said what became of them."""
 
 from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from isal import igzip
 from msgspec import Struct, field
 
-from apitracker.account.signing import Response, TransportError
+from apitracker.account import retries
+from apitracker.account.retries import Clock, Poster
+from apitracker.account.signing import Response
 from apitracker.core.metrics import Datum, Page, request, timely
 from apitracker.errors import ServiceError
 
 GZIP_FROM: Final = 1_024  # bytes: a smaller body fits into one network packet anyway
-ATTEMPT_SECONDS: Final = 10.0  # for one attempt, so that one dead connection does not eat them all
-FIRST_WAIT: Final = 0.1  # seconds; it doubles with each attempt
-LONGEST_WAIT: Final = 5.0
-
-# A request that CloudWatch throttles or fails to serve; the same one later may pass. Codes of the
-# query protocol, which CloudWatch is asked to use, and of AWS JSON.
-# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html
-PASSING: Final = frozenset(
-    {
-        "InternalFailure",
-        "InternalServiceError",
-        "InternalServiceFault",
-        "LimitExceeded",
-        "LimitExceededException",
-        "LimitExceededFault",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
 
 # A request that CloudWatch refuses for what is in it.
 INVALID: Final = frozenset(
@@ -57,29 +35,23 @@ INVALID: Final = frozenset(
     }
 )
 TOO_LARGE: Final = 413
+PATIENCE: Final = 3.0  # seconds with a ledger that pages do not wait for
 OUT_OF_TIME: Final = "older than two weeks, or more than two hours ahead"
 
 
-class Poster(Protocol):
-    """What sends a request: a `signing.Connection`."""
+class Marks(Protocol):
+    """What remembers the pages that are published: a `ledger.Claim`."""
 
-    def post(
-        self, operation: str, body: bytes, *, deadline: float, gzipped: bool = False
-    ) -> Response:
-        """Send *body* once, by *deadline*. `TransportError` if no whole answer comes."""
+    @property
+    def done(self) -> AbstractSet[str]:
+        """The ids of pages, and of parts of pages, that were published before."""
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether the first page that is not done may have been published."""
 
-class Clock(Protocol):
-    """Time and chance, handed in."""
-
-    def now(self) -> float:
-        """Seconds since 1970 UTC."""
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-
-    def random(self) -> float:
-        """Give a number from 0 to 1."""
+    def mark(self, part: str, *, last: bool, deadline: float) -> None:
+        """Remember that *part* is published; `ServiceError` if that is not possible."""
 
 
 class Refusal(Struct, frozen=True):
@@ -93,97 +65,147 @@ class Published(Struct):
     """
     What became of pages: the requests that were taken, and the datums and calls in them.
 
-    *retries* are requests sent again; of those, CloudWatch may have taken *in_doubt* before, and
-    so count their calls twice. *refused* was set aside, and counts nowhere.
+    *retries* are requests sent again. *in_doubt* are the pages that CloudWatch may have taken
+    more than once. *refused* was set aside, and counts nowhere.
     """
 
     requests: int = 0
     datums: int = 0
     calls: int = 0
     retries: int = 0
-    in_doubt: int = 0
+    in_doubt: list[Page] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 
-def publish(
-    pages: Sequence[Page], namespace: str, poster: Poster, clock: Clock, *, deadline: float
+class UnpublishedError(ServiceError):
+    """Not all pages could be published; *published* says what became of the others."""
+
+    def __init__(self, message: str, published: Published, *, in_doubt: bool) -> None:
+        super().__init__(message, in_doubt=in_doubt)
+        self.published = published
+
+
+def publish(  # noqa: PLR0913 - what is sent, how, by when, and whom to tell
+    pages: Sequence[Page],
+    poster: Poster,
+    clock: Clock,
+    *,
+    deadline: float,
+    marks: Marks | None = None,
+    hold: bool = True,
+    doubt: Callable[[Page], None] = lambda _: None,
 ) -> Published:
     """
-    Send *pages*, each datum once, and say what became of them.
+    Send those of *pages* that *marks* does not know, each datum once, and mark them.
 
     What CloudWatch would refuse for its time is not sent; a page that it refuses is halved until
-    the bad datum stands alone. Both come back. `ServiceError` if the rest could not be sent by
-    *deadline*, in seconds since 1970, or if CloudWatch does not want to hear from us at all.
+    the bad datum stands alone. Both come back. *doubt* is told of a page before it is sent a
+    second time, if the first may have counted. With *hold*, a page that cannot be marked keeps
+    the next from being sent.
+
+    `UnpublishedError` if not all could be sent and marked by *deadline*, in seconds since 1970;
+    *in_doubt* says whether the page that it ended with may have counted.
     """
-    published = Published()
-
-    def send(body: bytes) -> Response:
-        return _send(body, poster, clock, published, deadline=deadline)
-
-    for number, page in enumerate(pages):
-        datums, late = timely(page.datums, clock.now())
-        published.refused += [Refusal(datum, OUT_OF_TIME) for datum in late]
-        body = request(namespace, datums) if late else page.body
+    sending = _Sending(poster, clock, deadline, marks, hold, doubt)
+    left = [page for page in pages if not (marks and page.id in marks.done)]
+    for number, page in enumerate(left, 1):
+        if number == 1 and marks and marks.taken_over:
+            sending.doubted(page)
         try:
-            _deliver(datums, body, namespace, send, published)
+            sending.deliver(page, page.id, page.datums)
+            sending.mark(page, page.id, last=number == len(left))
         except ServiceError as e:
-            raise ServiceError(
-                f"{number:,} of {len(pages):,} pages were published, then {e}"
+            count = len(pages) - len(left) + number - 1
+            raise UnpublishedError(
+                f"{count:,} of {len(pages):,} pages were published, then {e}",
+                sending.published,
+                in_doubt=e.in_doubt,
             ) from e
-    return published
+    return sending.published
 
 
-def _deliver(
-    datums: Sequence[Datum],
-    body: bytes,
-    namespace: str,
-    send: Callable[[bytes], Response],
-    published: Published,
-) -> None:
-    """Send *datums*, which are *body*, or halves of them until what is refused stands alone."""
-    if not datums:
-        return
-    response = send(body)
-    if response.status < 300:  # noqa: PLR2004 - HTTP's own bound of success
-        published.requests += 1
-        published.datums += len(datums)
-        published.calls += sum(datum.calls for datum in datums)
-    elif len(datums) == 1:
-        published.refused.append(Refusal(datums[0], f"{response.code}: {response.message}"))
-    else:
+class _Sending(Struct):
+    """One run of `publish`, by its arguments, and what has become of it so far."""
+
+    poster: Poster
+    clock: Clock
+    deadline: float
+    marks: Marks | None
+    hold: bool
+    tell: Callable[[Page], None]
+    published: Published = field(default_factory=Published)
+    unmarked: bool = False
+
+    def deliver(self, page: Page, part: str, datums: Sequence[Datum]) -> None:
+        """Send *datums*, a part of *page*, or halves of them until what is bad stands alone."""
+        done = self.marks.done if self.marks else frozenset()
+        # What was published in halves was refused as a whole, and would be again.
+        halved = any(each.startswith(f"{part}/") for each in done)
+        if not halved and self._sent(page, datums):
+            return
         middle = len(datums) // 2
-        for half in (datums[:middle], datums[middle:]):
-            _deliver(half, request(namespace, half), namespace, send, published)
+        for half, some in enumerate((datums[:middle], datums[middle:])):
+            name = f"{part}/{half}"
+            if name not in done:
+                self.deliver(page, name, some)
+                self.mark(page, name, last=False)
 
+    def _sent(self, page: Page, datums: Sequence[Datum]) -> bool:
+        """Send *datums* in one request. False if some are bad, and it is not known which."""
+        taken, late = timely(datums, self.clock.now())
+        if taken:
+            whole = len(taken) == len(page.datums)
+            response = self._post(page, page.body if whole else request(page.namespace, taken))
+            if response.status < 300:  # noqa: PLR2004 - HTTP's own bound of success
+                self.published.requests += 1
+                self.published.datums += len(taken)
+                self.published.calls += sum(datum.calls for datum in taken)
+            elif not (response.code in INVALID or response.status == TOO_LARGE):
+                raise retries.refusal("PutMetricData", response)
+            elif len(taken) > 1:
+                return False
+            else:
+                reason = f"{response.code}: {response.message}"
+                self.published.refused.append(Refusal(taken[0], reason))
+        self.published.refused += [Refusal(datum, OUT_OF_TIME) for datum in late]
+        return True
 
-def _send(
-    body: bytes, poster: Poster, clock: Clock, published: Published, *, deadline: float
-) -> Response:
-    """Send *body* until it is taken, or refused for what is in it; waits have full jitter."""
-    gzipped = len(body) >= GZIP_FROM
-    sent = igzip.compress(body, 1) if gzipped else body
-    for attempt in count():
-        by = min(deadline, clock.now() + ATTEMPT_SECONDS)
-        fault: ServiceError
+    def _post(self, page: Page, body: bytes) -> Response:
+        gzipped = len(body) >= GZIP_FROM
+
+        def again(fault: ServiceError) -> None:
+            self.published.retries += 1
+            if fault.in_doubt:
+                self.doubted(page)
+
+        return retries.send(
+            self.poster,
+            "PutMetricData",
+            igzip.compress(body, 1) if gzipped else body,
+            self.clock,
+            deadline=self.deadline,
+            gzipped=gzipped,
+            again=again,
+        )
+
+    def doubted(self, page: Page) -> None:
+        """Say that CloudWatch may have *page* more than once; once is enough."""
+        if page not in self.published.in_doubt:
+            self.published.in_doubt.append(page)
+            self.tell(page)
+
+    def mark(self, page: Page, part: str, *, last: bool) -> None:
+        """Remember that *part* of *page* is published, or say that it is not remembered."""
+        if not self.marks:
+            return
+        by = self.deadline if self.hold else min(self.deadline, self.clock.now() + PATIENCE)
         try:
-            response = poster.post("PutMetricData", sent, deadline=by, gzipped=gzipped)
-        except TransportError as e:
-            published.in_doubt += e.in_doubt
-            fault = e
-        else:
-            if response.status < 300 or _is_invalid(response):  # noqa: PLR2004 - as above
-                return response
-            fault = ServiceError(f"CloudWatch answered {response.code}: {response.message}")
-            passing = response.status in {429, *range(500, 600)} or response.code in PASSING
-            if not passing:
-                raise fault
-        wait = clock.random() * min(LONGEST_WAIT, FIRST_WAIT * 2.0**attempt)
-        if clock.now() + wait >= deadline:
-            raise fault
-        clock.sleep(wait)
-        published.retries += 1
-    raise AssertionError  # count() has no end
-
-
-def _is_invalid(response: Response) -> bool:
-    return response.code in INVALID or response.status == TOO_LARGE
+            if not self.unmarked:
+                self.marks.mark(part, last=last, deadline=by)
+                return
+        except ServiceError as e:
+            if self.hold and not last:
+                raise ServiceError(str(e), in_doubt=True) from e
+            self.unmarked = True
+        # It counts once, unless the log is delivered again.
+        self.doubted(page)

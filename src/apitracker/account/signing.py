@@ -54,10 +54,6 @@ class TransportError(ServiceError):
     True when it may have been.
     """
 
-    def __init__(self, message: str, *, in_doubt: bool) -> None:
-        super().__init__(message)
-        self.in_doubt = in_doubt
-
 
 class Service(NamedTuple):
     """

@@ -25,6 +25,7 @@ OLDEST: Final = 14 * 86_400  # seconds before now
 NEWEST: Final = 2 * 3_600  # seconds after now
 NAME_LENGTH: Final = 255  # of a MetricName
 VALUE_LENGTH: Final = 1_024  # of a dimension's value
+USAGE: Final = "/Usage"  # behind a namespace: where counts are that are not by API
 ABSENT: Final = "-"  # what the predecessor publishes for a missing value
 
 
@@ -43,6 +44,21 @@ class MetricSet(Struct, frozen=True):
 
 
 API: Final = MetricSet("api", "API-COUNT", "eventName", ("awsRegion", "eventSource"))
+OTHERS: Final = "__other__"  # what is counted together, beyond the budget of metrics
+
+
+def api(namespace: str) -> MetricSet:
+    """Give the set `API` in *namespace*."""
+    return msgspec.structs.replace(API, namespace=namespace)
+
+
+def others(namespace: str) -> MetricSet:
+    """
+    Give the set of the calls whose metrics are beyond the budget of `api`.
+
+    It is in another namespace, so that whoever adds up *namespace* by name finds names of APIs.
+    """
+    return msgspec.structs.replace(API, name="other", namespace=f"{namespace}{USAGE}")
 
 
 class Dimension(Struct, frozen=True, rename="pascal"):
@@ -93,10 +109,21 @@ class Rules(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """The data of one PutMetricData request, and its *body* in AWS JSON 1.0."""
+    """
+    The data of one PutMetricData request, and its *body* in AWS JSON 1.0.
 
+    *id* is the metric set's name and the page's number in it: ``api.0``.
+    """
+
+    id: str
+    namespace: str
     datums: tuple[Datum, ...]
     body: bytes
+
+    @property
+    def calls(self) -> int:
+        """How many calls it stands for."""
+        return sum(datum.calls for datum in self.datums)
 
 
 class Plan(Struct, frozen=True):
@@ -115,6 +142,18 @@ def plan(
     *fields* begin with those of *metrics*; those of *rules* follow. The same counts give the same
     pages, whatever the time and the order.
     """
+    kept, excluded = choose(counts, fields, metrics, rules)
+    return Plan(paginate(kept, metrics), excluded)
+
+
+def choose(
+    counts: Mapping[Row, int], fields: Sequence[str], metrics: MetricSet, rules: Rules
+) -> tuple[Mapping[Row, int], int]:
+    """
+    Give the counts by the fields of *metrics* that *rules* let through, and how many calls do not.
+
+    *counts* and *fields* are as for `plan`.
+    """
     kept, excluded = counts, 0
     if rules.include or rules.exclude:
         kept, excluded = _kept(counts, fields, rules)
@@ -125,7 +164,16 @@ def plan(
         for row, n in kept.items():
             merged[tuple([ABSENT if value == "" else value for value in row[:width]])] += n
         kept = merged
-    return Plan(list(_pages(_datums(kept, metrics), metrics.namespace)), excluded)
+    return kept, excluded
+
+
+def paginate(counts: Mapping[Row, int], metrics: MetricSet) -> list[Page]:
+    """Cut *counts* by the fields of *metrics* into pages; the same counts give the same pages."""
+    pages = _pages(_datums(counts, metrics), metrics.namespace)
+    return [
+        Page(f"{metrics.name}.{number}", metrics.namespace, datums, body)
+        for number, (datums, body) in enumerate(pages)
+    ]
 
 
 def timely(datums: Iterable[Datum], now: float) -> tuple[list[Datum], list[Datum]]:
@@ -228,18 +276,18 @@ def _dimensions(names: tuple[str, ...], *values: str) -> tuple[Dimension, ...]:
     )
 
 
-def _pages(datums: Iterable[Datum], namespace: str) -> Iterator[Page]:
-    """Cut *datums* into pages that PutMetricData takes."""
+def _pages(datums: Iterable[Datum], namespace: str) -> Iterator[tuple[tuple[Datum, ...], bytes]]:
+    """Cut *datums* into what PutMetricData takes, and write the requests."""
     rest = iter(datums)
     while some := tuple(islice(rest, PAGE_DATUMS)):
         yield from _halved(some, namespace)
 
 
-def _halved(datums: tuple[Datum, ...], namespace: str) -> Iterator[Page]:
+def _halved(datums: tuple[Datum, ...], namespace: str) -> Iterator[tuple[tuple[Datum, ...], bytes]]:
     """Make one page of *datums*, or more where names are so long that one would be too large."""
     body = request(namespace, datums)
     if len(body) <= PAGE_BYTES:
-        yield Page(datums, body)
+        yield datums, body
     else:
         middle = len(datums) // 2
         yield from _halved(datums[:middle], namespace)

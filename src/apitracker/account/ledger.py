@@ -1,0 +1,246 @@
+"""
+Which pages of which logs have been published: a DynamoDB table, one item a log.
+
+CloudWatch adds up what it is sent, and all that delivers logs to us delivers some of them twice.
+So a log is claimed before anything of it is sent, and each page is marked when CloudWatch has
+taken it. docs/decisions/ledger.md says why it is done so, and what it costs.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from apitracker.account import retries
+from apitracker.account.retries import Clock, Poster
+from apitracker.account.signing import Response
+from apitracker.errors import ServiceError
+
+# CloudWatch refuses what is older than two weeks or over two hours ahead, so that nothing a log
+# held when it was first claimed can be published twice after that, claimed or not.
+KEPT: Final = 15 * 86_400  # seconds from the decision on; DynamoDB deletes the item after that
+MONTH_KEPT: Final = 40 * 86_400  # seconds, of the metrics that a month has admitted
+VERSION: Final = 1  # of how a decision and pages are made; another one would cut other pages
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
+REFUSED: Final = "ConditionalCheckFailedException"
+
+Item = dict[str, dict[str, Any]]
+"""An item, or some of it, as DynamoDB writes it: ``{"finished": {"BOOL": true}}``."""
+
+
+class HeldError(ServiceError):
+    """Another execution publishes the same log at this moment. Later it is done, or given up."""
+
+
+class Decision(Struct, frozen=True):
+    """
+    What was decided when a log was first claimed; every retry keeps to it.
+
+    *decided* is when, in seconds since 1970. *namespace*, *include* and *exclude* are the
+    settings of that moment. *others* and *further* mark, a bit for each in their order, the
+    metrics that are counted as others, and those of the others that are.
+    """
+
+    decided: int
+    namespace: str
+    include: str = ""
+    exclude: str = ""
+    others: bytes = b""
+    further: bytes = b""
+    version: int = VERSION
+
+    @property
+    def rules(self) -> tuple[str, str]:
+        """The rules by which calls are chosen, as the settings have them."""
+        return self.include, self.exclude
+
+
+class Ledger(Struct, frozen=True):
+    """The table, and what it is reached with."""
+
+    table: str
+    poster: Poster
+    clock: Clock
+
+
+class Claim(Struct):
+    """
+    The right to publish a log, until its deadline.
+
+    *done* are the pages, and parts of pages, that are published. *taken_over* says that the one
+    who claimed it before neither finished nor gave it back: the first page that is not marked may
+    have been published. A *finished* log was published whole, and nothing is claimed any more.
+    """
+
+    ledger: Ledger
+    log: str
+    claimant: str
+    decision: Decision
+    done: frozenset[str] = frozenset()
+    taken_over: bool = False
+    finished: bool = False
+
+    def mark(self, part: str, *, last: bool, deadline: float) -> None:
+        """
+        Keep that *part* is published and, with the *last* one, that the log is.
+
+        `ServiceError` if that cannot be written by *deadline*.
+        """
+        values: Item = {":part": {"SS": [part]}}
+        update = "ADD done :part"
+        if last:
+            update += " SET finished = :yes, deadline = :now"
+            values |= {":yes": {"BOOL": True}, ":now": {"N": "0"}}
+        _update(self.ledger, self.log, update, values, deadline=deadline)
+
+    def give_back(self, *, deadline: float) -> None:
+        """Let another one claim the log now. `ServiceError` if that cannot be written."""
+        # Only our own claim: it may have been taken over.
+        _update(
+            self.ledger,
+            self.log,
+            "SET deadline = :now",
+            {":now": {"N": "0"}, ":me": {"S": self.claimant}},
+            condition="claimant = :me",
+            deadline=deadline,
+        )
+
+
+def claim(  # noqa: PLR0913 - what a claim is made of
+    ledger: Ledger, log: str, decision: Decision, *, claimant: str, until: float, deadline: float
+) -> Claim:
+    """
+    Claim *log* for *claimant* until *until*, in seconds since 1970, unless it is finished.
+
+    The claim has the *decision* of the first who claimed it, which may be another. `HeldError` if
+    another's claim lasts, `ServiceError` if the ledger cannot be asked by *deadline*.
+    """
+    response = _update(
+        ledger,
+        log,
+        "SET claimant = :me, previous = if_not_exists(deadline, :none), deadline = :until,"
+        " decision = if_not_exists(decision, :decision),"
+        " expires = if_not_exists(expires, :expires)",
+        {
+            ":me": {"S": claimant},
+            ":none": {"N": "0"},
+            ":until": {"N": f"{until:.3f}"},
+            ":now": {"N": f"{ledger.clock.now():.3f}"},
+            ":decision": {"S": msgspec.json.encode(decision).decode()},
+            ":expires": {"N": str(decision.decided + KEPT)},
+        },
+        condition="attribute_not_exists(id) OR deadline <= :now AND attribute_not_exists(finished)",
+        deadline=deadline,
+    )
+    item = _item(response)
+    finished = "finished" in item
+    if not finished and item.get("claimant") != {"S": claimant}:
+        # Our own is found when the answer to our first attempt was lost.
+        raise HeldError(f"{log}: another execution publishes this log; it will be tried again")
+    decided = msgspec.json.decode(item["decision"]["S"], type=Decision)
+    if decided.version != VERSION:
+        raise ServiceError(
+            f"{log}: another version of apitracker began to publish this log, and cut it into"
+            " other pages: run that version's apitracker redrive"
+        )
+    return Claim(
+        ledger,
+        log,
+        claimant,
+        decided,
+        _done(item),
+        item["previous"] != {"N": "0"},
+        finished,
+    )
+
+
+def look_up(ledger: Ledger, log: str, *, deadline: float) -> tuple[bool, frozenset[str]]:
+    """
+    Say whether *log* is finished, and which of its pages are marked; nothing is changed.
+
+    `ServiceError` as with `claim`.
+    """
+    item = _get(ledger, log, deadline=deadline)
+    return "finished" in item, _done(item)
+
+
+def admitted(ledger: Ledger, month: str, *, deadline: float) -> frozenset[str]:
+    """Give what *month* has admitted, as `admit` wrote it. `ServiceError` as with `claim`."""
+    return _admitted(_get(ledger, month, deadline=deadline))
+
+
+def admit(
+    ledger: Ledger, month: str, metrics: Iterable[str], *, room: int, deadline: float
+) -> frozenset[str]:
+    """
+    Admit *metrics* to *month* if it has admitted no more than *room* before.
+
+    Metrics are hashes in base64. Gives all that are admitted then. `ServiceError` as with `claim`.
+    """
+    response = _update(
+        ledger,
+        month,
+        "ADD admitted :metrics SET expires = if_not_exists(expires, :expires)",
+        {
+            ":metrics": {"BS": sorted(metrics)},
+            ":room": {"N": str(room)},
+            ":expires": {"N": str(int(ledger.clock.now()) + MONTH_KEPT)},
+        },
+        condition="attribute_not_exists(admitted) OR size(admitted) <= :room",
+        deadline=deadline,
+    )
+    return _admitted(_item(response))
+
+
+def _done(item: Item) -> frozenset[str]:
+    return frozenset(item.get("done", {}).get("SS", ()))
+
+
+def _admitted(item: Item) -> frozenset[str]:
+    return frozenset(item.get("admitted", {}).get("BS", ()))
+
+
+def _get(ledger: Ledger, key: str, *, deadline: float) -> Item:
+    body = {"TableName": ledger.table, "Key": {"id": {"S": key}}, "ConsistentRead": True}
+    return _item(_post(ledger, "GetItem", body, deadline=deadline))
+
+
+def _update(  # noqa: PLR0913 - what an update is made of
+    ledger: Ledger,
+    key: str,
+    update: str,
+    values: Item,
+    *,
+    deadline: float,
+    condition: str = "",
+) -> Response:
+    """Update an item. With a *condition* the answer has all of it, holds the condition or not."""
+    body: dict[str, Any] = {
+        "TableName": ledger.table,
+        "Key": {"id": {"S": key}},
+        "UpdateExpression": update,
+        "ExpressionAttributeValues": values,
+    }
+    if condition:
+        body["ConditionExpression"] = condition
+        body["ReturnValues"] = "ALL_NEW"
+        body["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    return _post(ledger, "UpdateItem", body, deadline=deadline)
+
+
+def _post(ledger: Ledger, operation: str, body: Mapping[str, Any], *, deadline: float) -> Response:
+    response = retries.send(
+        ledger.poster, operation, msgspec.json.encode(body), ledger.clock, deadline=deadline
+    )
+    if response.status >= 300 and response.code != REFUSED:  # noqa: PLR2004 - HTTP's success
+        raise retries.refusal(f"{operation} of the table {ledger.table}", response)
+    return response
+
+
+def _item(response: Response) -> Item:
+    """Take the item out of an answer, wherever it is."""
+    answer = msgspec.json.decode(response.body, type=dict[str, Any])
+    found: Item = answer.get("Attributes") or answer.get("Item") or {}
+    return found
