@@ -30,6 +30,7 @@ COMMANDS = [
     "alarm",
     "dashboard",
     "verify",
+    "redrive",
     "sample",
     "completion",
 ]

@@ -169,6 +169,9 @@ def _store_option(command: Command) -> Command:
     )(command)
 
 
+_stack_option = click.option(
+    "--stack", default="cloudwatch-api-tracker", show_default=True, help="The name of its stack."
+)
 _sources = click.argument("source", nargs=-1, required=True)
 
 
@@ -370,9 +373,12 @@ def publish(  # noqa: PLR0913 - options of a command
     from apitracker.account import backfill, clients
     from apitracker.account.handler import SystemClock
     from apitracker.account.publish import OUT_OF_TIME
+    from apitracker.account.signing import CLOUDWATCH
     from apitracker.core.metrics import API, Rules, plan
 
-    poster = None if dry_run else clients.connection()  # or it fails before anything is read
+    poster = (
+        None if dry_run else clients.connection(CLOUDWATCH)
+    )  # or it fails before anything is read
     metrics = replace(API, namespace=settings.namespace)
     rules = Rules(parse_where(settings.include.split()), parse_where(settings.exclude.split()))
     by = backfill.fields(metrics, rules)
@@ -544,9 +550,7 @@ def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None
 
 
 @cli.command()
-@click.option(
-    "--stack", default="cloudwatch-api-tracker", show_default=True, help="The name of its stack."
-)
+@_stack_option
 def verify(stack: str) -> None:
     """
     Check that a deployed tracker works.
@@ -578,6 +582,52 @@ def verify(stack: str) -> None:
         word = "ok" if check.ok else "wrong"
         click.echo(tables.printable(f"{word:<5}  {check.name:<8}  {check.text}"))
     if wrong:
+        raise SystemExit(INCOMPLETE)
+
+
+@cli.command()
+@_stack_option
+@click.option("--dry-run", is_flag=True, help="Say what would be published, and change nothing.")
+def redrive(stack: str, *, dry_run: bool) -> None:
+    """
+    Publish the events that the tracker failed on.
+
+    What Lambda has given up is kept in a bucket of the stack. It is published by the code, the
+    settings and the ledger of the deployed tracker: what was published before is not published
+    again. What is done is deleted; what is not stays, and is named.
+
+    It may be stopped at any point and run again.
+
+    \b
+    Examples:
+      apitracker redrive --dry-run
+      apitracker redrive --stack my-tracker
+
+    Exit code 0: all is published; 1: something is not, and is named; 2: wrong usage;
+    3: AWS could not be asked.
+    """
+    from apitracker.account import clients
+    from apitracker.account.handler import SystemClock
+    from apitracker.account.redrive import look_up
+    from apitracker.account.redrive import redrive as publish_kept
+
+    kept = look_up(
+        stack, clients.client("cloudformation"), clients.client("lambda"), SystemClock()
+    )
+    done = left = refused = 0
+    for each in publish_kept(kept, clients.client("s3"), dry_run=dry_run):
+        done += each.done
+        left += not each.done
+        refused += each.refused
+        word = "kept" if not each.done else "would publish" if dry_run else "published"
+        click.echo(tables.printable(f"{word}  {each.key}  {each.text}"))
+    if dry_run:
+        _say(f"{done:,} events would be published, {left:,} cannot be; nothing was changed")
+    else:
+        _say(f"{done:,} events are published and deleted, {left:,} are kept in {kept.bucket}")
+    if refused:
+        _say(f"{refused:,} calls are older than two weeks: CloudWatch does not take them any more")
+    if left or refused:
         raise SystemExit(INCOMPLETE)
 
 

@@ -17,7 +17,7 @@ from apitracker.errors import ServiceError, SourceError
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-    from apitracker.account.signing import Connection
+    from apitracker.account.signing import Connection, Service
 
 Client: TypeAlias = Any
 """A client of boto3: its methods are made at run time, so that no type can name them."""
@@ -84,31 +84,28 @@ def client(service: str) -> Client:
         return _client(service, made_for=_surroundings())
 
 
-def connection() -> "Connection":
+def connection(service: "Service") -> "Connection":
     """
-    A connection to publish over, to where boto3 would send the same requests, with its credentials.
+    A connection to *service*, to where boto3 would send the same requests, with its credentials.
 
     `ServiceError` if there are none.
     """
     # Loaded here: all who read logs import this module, and few publish any.
-    from apitracker.account.signing import CLOUDWATCH, Connection, Credentials  # noqa: PLC0415
+    from apitracker.account.signing import Connection, Credentials  # noqa: PLC0415
 
-    cloudwatch = client("cloudwatch")
-    with asking("cloudwatch:PutMetricData"):
-        found = cloudwatch._get_credentials()  # noqa: SLF001 - boto3 hands them out nowhere else
+    made = client(service.id.lower())
+    with asking(service.id.lower()):
+        found = made._get_credentials()  # noqa: SLF001 - boto3 hands them out nowhere else
     if found is None:
         raise ServiceError(f"no AWS credentials were found: {SIGN_IN}")
 
     def credentials() -> Credentials:
-        with asking("cloudwatch:PutMetricData"):
+        with asking(service.id.lower()):
             now = found.get_frozen_credentials()  # which refreshes those that expire
             return Credentials(now.access_key, now.secret_key, now.token or "")
 
     return Connection(
-        CLOUDWATCH,
-        cloudwatch.meta.region_name,
-        cloudwatch.meta.endpoint_url,
-        credentials=credentials,
+        service, made.meta.region_name, made.meta.endpoint_url, credentials=credentials
     )
 
 

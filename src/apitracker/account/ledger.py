@@ -138,7 +138,9 @@ def claim(  # noqa: PLR0913 - what a claim is made of
     finished = "finished" in item
     if not finished and item.get("claimant") != {"S": claimant}:
         # Our own is found when the answer to our first attempt was lost.
-        raise HeldError(f"{log}: another execution publishes this log; it will be tried again")
+        raise HeldError(
+            f"{log}: another execution is publishing this log, for a minute at most: try again then"
+        )
     decided = msgspec.json.decode(item["decision"]["S"], type=Decision)
     if decided.version != VERSION:
         raise ServiceError(

@@ -6,7 +6,9 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
+from apitracker.account import stacks
 from apitracker.account.clients import Client, Metric, RefusedError, asking, metrics, pages, sums
+from apitracker.account.stacks import FUNCTION, GROUP, TRAIL
 from apitracker.core.metrics import API
 from apitracker.settings import PREFIX
 
@@ -15,11 +17,6 @@ STALE: Final = 2 * 3_600  # seconds: CloudWatch Logs may be an hour late in sayi
 LATE: Final = 30 * 60  # seconds: CloudTrail delivers within 15 minutes as a rule
 SAMPLE: Final = 500  # metrics that are asked for their latest datum; one request
 
-# Logical ids of the stack, the predecessor's as well.
-FUNCTION: Final = "APITrackerLambdaFunction"
-FILTER: Final = "CloudTrailLogFilter"
-GROUP: Final = "NewTrailCWLogGroup"
-TRAIL: Final = "NewTrail"
 GIVEN_GROUP: Final = "CloudTrailLogGroupName"  # a parameter
 DONE: Final = frozenset(
     {
@@ -76,8 +73,8 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
     try:
         deployed, check = look_up(stack, clients)
     except RefusedError as e:
-        if e.code == "ValidationError":
-            yield Check("stack", False, _no_stack(stack))
+        if e.code == stacks.MISSING:
+            yield Check("stack", False, stacks.no_stack(stack))
         else:
             yield Check("stack", False, f"cannot tell: {e}")
         return
@@ -103,29 +100,20 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
 
 def look_up(stack: str, clients: Clients) -> tuple[Deployed | None, Check]:
     """Find what the stack is made of. None if it is not the tracker's."""
-    with asking("cloudformation:DescribeStacks"):
-        found = clients.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
-    with asking("cloudformation:DescribeStackResources"):
-        resources = clients.cloudformation.describe_stack_resources(StackName=stack)[
-            "StackResources"
-        ]
-    names = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in resources}
-    given = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])}
-    group = given.get(GIVEN_GROUP) or names.get(GROUP, "")
-    if not (names.get(FUNCTION) and group):
+    found = stacks.describe(stack, clients.cloudformation)
+    names = {each: resource.name for each, resource in found.resources.items()}
+    group = found.parameters.get(GIVEN_GROUP) or found.resource(GROUP)
+    if not (found.resource(FUNCTION) and group):
         what = FUNCTION if group else "log group of a trail"
         return None, Check("stack", False, f"{stack} has no {what}: is it the tracker's stack?")
     alarms = frozenset(
-        each.get("PhysicalResourceId", "")
-        for each in resources
-        if each["ResourceType"] == "AWS::CloudWatch::Alarm"
+        each.name for each in found.resources.values() if each.type == "AWS::CloudWatch::Alarm"
     )
     deployed = Deployed(stack, names, group, alarms)
-    status = found["StackStatus"]
-    if status not in DONE:
-        text = f"{stack} is {status}: see its events, and deploy again"
+    if found.status not in DONE:
+        text = f"{stack} is {found.status}: see its events, and deploy again"
         return deployed, Check("stack", False, text)
-    return deployed, Check("stack", True, f"{stack} is {status}")
+    return deployed, Check("stack", True, f"{stack} is {found.status}")
 
 
 def trail(deployed: Deployed, clients: Clients, now: int) -> Found:
@@ -312,13 +300,6 @@ def _runs(name: str, clients: Clients, now: int) -> bool:
 
 
 # --- what is made of it -------------------------------------------------------------------------
-
-
-def _no_stack(stack: str) -> str:
-    return (
-        f"there is no stack {stack} here: deploy it, or give its name with --stack and its region "
-        "with AWS_REGION"
-    )
 
 
 def _is_named(arn: str, function: str) -> bool:

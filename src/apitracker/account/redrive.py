@@ -1,0 +1,145 @@
+"""
+Events that Lambda has given up are published after all, by the tracker's own code and ledger.
+
+Lambda keeps each whole, in a record of its invocation, in a bucket of the stack:
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from apitracker.account import ledger, stacks
+from apitracker.account.clients import Client, asking, connection, pages
+from apitracker.account.publish import Published
+from apitracker.account.retries import Clock
+from apitracker.account.signing import CLOUDWATCH, DYNAMODB
+from apitracker.account.tracking import IN_DOUBT, Tracker, assemble, count, track
+from apitracker.core.envelopes import subscription
+from apitracker.errors import ApiTrackerError, LogError, ServiceError
+from apitracker.settings import load
+
+SECONDS: Final = 60.0  # for one event, its retries included; as the function has by default
+MARGIN: Final = 10.0  # seconds kept for looking up what is known of an event
+
+
+class Kept(Struct, frozen=True):
+    """Where failed events are: the function that failed, its bucket, and a tracker like it."""
+
+    function: str
+    bucket: str
+    tracker: Tracker
+
+
+class Redriven(Struct, frozen=True):
+    """
+    What became of an event, by its *key* in the bucket.
+
+    One that is *done* is deleted, and all others stay; *refused* calls are too old to be taken.
+    """
+
+    key: str
+    done: bool
+    text: str
+    refused: int = 0
+
+
+class _Invocation(Struct):
+    """What is used of Lambda's record."""
+
+    requestPayload: Any
+
+
+def look_up(stack: str, cloudformation: Client, functions: Client, clock: Clock) -> Kept:
+    """
+    Find where the failed events of *stack* are, and make a tracker by its function's settings.
+
+    `ServiceError` if there is no such stack, or it keeps none.
+    """
+    found = stacks.require(stack, cloudformation)
+    function, bucket = found.resource(stacks.FUNCTION), found.resource(stacks.FAILED_EVENTS)
+    if not (function and bucket):
+        raise ServiceError(
+            f"{stack} keeps no failed events: is it the tracker's stack, of this version? "
+            "Deploy it again"
+        )
+    with asking("lambda:GetFunctionConfiguration"):
+        configuration = functions.get_function_configuration(FunctionName=function)
+    settings, _ = load(configuration.get("Environment", {}).get("Variables", {}))
+    tracker = assemble(settings, connection(CLOUDWATCH), connection(DYNAMODB), clock)
+    return Kept(function, bucket, tracker)
+
+
+def redrive(kept: Kept, s3: Client, *, dry_run: bool) -> Iterator[Redriven]:
+    """
+    Publish what is missing of each event, delete it, and say so; one after the other, as they come.
+
+    What cannot be published stays. With *dry_run* nothing is changed. It may be stopped anywhere
+    and run again: the ledger knows what was published. `ServiceError` if the bucket cannot be
+    read.
+    """
+    for page in pages(s3, "s3:ListBucket", "list_objects_v2", Bucket=kept.bucket):
+        for found in page.get("Contents", []):
+            key = found["Key"]
+            try:
+                if dry_run:
+                    yield _preview(key, _event(kept, key, s3), kept.tracker)
+                    continue
+                redriven = _publish(key, _event(kept, key, s3), kept.tracker)
+                with asking("s3:DeleteObject"):
+                    s3.delete_object(Bucket=kept.bucket, Key=key)
+            except ApiTrackerError as e:
+                yield Redriven(key, done=False, text=str(e))
+            else:
+                yield redriven
+
+
+def _event(kept: Kept, key: str, s3: Client) -> Any:  # noqa: ANN401 - whatever Lambda was given
+    """Get the event out of Lambda's record of it. `LogError` if it is no such record."""
+    with asking("s3:GetObject"):
+        body = s3.get_object(Bucket=kept.bucket, Key=key)["Body"].read()
+    try:
+        return msgspec.json.decode(body, type=_Invocation).requestPayload
+    except (msgspec.DecodeError, RecursionError) as e:
+        raise LogError(key, f"is no record of an invocation: {e}") from e
+
+
+def _publish(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - as above
+    doubtful: list[str] = []
+
+    def note(message: str, /, **facts: object) -> None:
+        about = f"page {facts['page']} may count twice" if message == IN_DOUBT else message
+        doubtful.append(about)
+
+    claimant = f"redrive/{os.urandom(6).hex()}"
+    until = tracker.clock.now() + SECONDS
+    done = track(event, tracker, claimant=claimant, until=until, note=note)
+    if done is None:
+        return Redriven(key, done=True, text="a control message")
+    if done.before:
+        return Redriven(key, done=True, text="was published before")
+    refused = sum(refusal.datum.calls for refusal in done.published.refused)
+    return Redriven(key, True, "; ".join([_sent(done.published), *doubtful]), refused)
+
+
+def _sent(published: Published) -> str:
+    return f"{published.calls:,} calls in {published.requests:,} requests"
+
+
+def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - as above
+    log = subscription(event, max_bytes=tracker.settings.max_log_bytes)
+    if log is None:
+        return Redriven(key, done=True, text="a control message")
+    _, kept = count(log, tracker.rules, tracker.settings.own_role)
+    text = f"{sum(kept.values()):,} calls"
+    if tracker.ledger:
+        deadline = tracker.clock.now() + MARGIN
+        finished, marked = ledger.look_up(tracker.ledger, log.id, deadline=deadline)
+        if finished:
+            text = "was published before"
+        elif marked:
+            text += f", without those of {len(marked):,} pages that were published before"
+    return Redriven(key, done=True, text=text)
