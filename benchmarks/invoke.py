@@ -13,7 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-HANDLERS: Final = {"ours": "apitracker.account.handler", "port": "benchmarks.port"}
+HANDLERS: Final = {
+    "ledger": "apitracker.account.handler",
+    "ours": "apitracker.account.handler",
+    "port": "benchmarks.port",
+}
+"""Contenders: ours with the ledger and without, and a plain port of the predecessor."""
+
+SETTINGS: Final = {
+    "ledger": {"APITRACKER_LEDGER": "ledger", "APITRACKER_OWN_ROLE": "arn:aws:iam::1:role/r"}
+}
 
 
 class Context:
@@ -32,7 +41,8 @@ def _work(what: str, who: str) -> Callable[[dict[str, Any]], object]:
         return lambda given: module.handler(given, Context())
     if who == "port":
         return lambda given: module.count(given["awslogs"]["data"])
-    return lambda given: module.read(module.subscription(given), module.API.fields)
+    tracking = importlib.import_module("apitracker.account.tracking")
+    return lambda given: tracking.count(tracking.subscription(given), tracking.Rules(), "")
 
 
 def _main(what: str, who: str, path: Path) -> None:

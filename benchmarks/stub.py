@@ -1,11 +1,14 @@
 """
-Answers every POST with 200 and an empty JSON object: ``python -m benchmarks.stub``.
+CloudWatch and DynamoDB, as little as it takes: ``python -m benchmarks.stub``.
 
-As little as keeps a connection alive, the same for every contender, in a process of its own. It
-prints its port first.
+Answers every POST with 200 over a connection that it keeps, the same for every contender, in a
+process of its own. CloudWatch's answer is empty; an item is what its update says, as if there had
+been none. It prints its port first.
 """
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,8 +21,9 @@ from benchmarks.measure import ROOT
 
 ANSWER: Final = (
     b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 0\r\nContent-Type: application/x-amz-json-1.0\r\n"
-    b"Content-Length: 2\r\n\r\n{}"
+    b"Content-Length: %d\r\n\r\n%b"
 )
+SET: Final = re.compile(r"(\w+) = (?:if_not_exists\(\w+, )?(:\w+)")
 LENGTH: Final = b"content-length:"
 
 
@@ -33,6 +37,7 @@ def running() -> Iterator[dict[str, str]]:
         try:
             yield {
                 "AWS_ENDPOINT_URL_CLOUDWATCH": f"http://127.0.0.1:{port}",
+                "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{port}",
                 "AWS_LAMBDA_FUNCTION_NAME": "tracker",
                 "AWS_REGION": "us-east-1",
                 "AWS_DEFAULT_REGION": "us-east-1",
@@ -62,7 +67,20 @@ def _serve(connection: socket.socket) -> None:
                 connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             if len(body) >= wanted:
                 held = b""
-                connection.sendall(ANSWER)
+                answer = _answer(lower, body)
+                connection.sendall(ANSWER % (len(answer), answer))
+
+
+def _answer(head: bytes, body: bytes) -> bytes:
+    """Answer with the item that an update of none would leave; with nothing to all else."""
+    if b".updateitem" not in head:
+        return b"{}"
+    asked = json.loads(body)
+    values = asked["ExpressionAttributeValues"]
+    item = {name: values[value] for name, value in SET.findall(asked["UpdateExpression"])}
+    if ":metrics" in values:
+        item["admitted"] = values[":metrics"]
+    return json.dumps({"Attributes": item}).encode()
 
 
 def main() -> None:

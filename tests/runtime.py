@@ -118,7 +118,8 @@ class CloudWatch(_Server):
     """
     Takes PutMetricData as AWS does, or as *answers* say, one a request, before that.
 
-    *taken* are the data of the pages that were taken, in their order. *bad* finds fault with a
+    *taken* are the data of the pages that were taken, in their order. *alarms* are what
+    DescribeAlarms gives; only PutMetricData counts among *requests*. *bad* finds fault with a
     datum, and so with its page; *spelling* is ``query`` or ``json``, of the errors' codes.
     """
 
@@ -131,6 +132,7 @@ class CloudWatch(_Server):
         self.spelling = "query"
         self.taken: list[Json] = []
         self.pages: list[Json] = []
+        self.alarms: list[Json] = []
         self.requests = 0
         self.peers: set[int] = set()
         self.keys: list[str] = []
@@ -209,6 +211,10 @@ class _PutMetricData(_Handler):
         sent = self.read()
         cloudwatch.requests += 1
         cloudwatch.peers.add(self.client_address[1])
+        if self.headers["X-Amz-Target"] == "GraniteServiceVersion20100801.DescribeAlarms":
+            cloudwatch.requests -= 1
+            self.answer(200, json.dumps({"MetricAlarms": cloudwatch.alarms}).encode())
+            return
         assert self.headers["X-Amz-Target"] == "GraniteServiceVersion20100801.PutMetricData"
         assert self.headers["Content-Type"] == "application/x-amz-json-1.0"
         kind, _, key = self.headers["Authorization"].partition(" Credential=")

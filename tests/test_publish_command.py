@@ -126,7 +126,8 @@ def test_a_run_that_stops() -> None:
 
     assert stopped(planned, Poster(OK, DENIED)) == (
         "pages 1 to 1 of 3 are published (2 datums and 3 calls by this run); "
-        f"AWS answered PutMetricData with AccessDenied: No.; go on with the same command and --resume {mark}:1"
+        f"AWS answered PutMetricData with AccessDenied: No.; "
+        f"go on with the same command and --resume {mark}:1"
     )
 
     rest = Poster(OK)

@@ -611,9 +611,7 @@ def redrive(stack: str, *, dry_run: bool) -> None:
     from apitracker.account.redrive import look_up
     from apitracker.account.redrive import redrive as publish_kept
 
-    kept = look_up(
-        stack, clients.client("cloudformation"), clients.client("lambda"), SystemClock()
-    )
+    kept = look_up(stack, clients.client("cloudformation"), clients.client("lambda"), SystemClock())
     done = left = refused = 0
     for each in publish_kept(kept, clients.client("s3"), dry_run=dry_run):
         done += each.done

@@ -1,0 +1,87 @@
+"""Subscription events as CloudWatch Logs delivers them, and time that a test moves."""
+
+import base64
+import gzip
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+Json: TypeAlias = Any
+"""What `json` reads and writes."""
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+NOW = 1_790_000_000.0  # not a minute's start
+MINUTE = 1_789_999_980
+
+
+@dataclass
+class FakeClock:
+    """Time that goes on only while somebody sleeps."""
+
+    time: float = NOW
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        """Let time go on."""
+        self.time += seconds
+
+    def random(self) -> float:
+        """Give the same number each time."""
+        return 0.5
+
+
+def record(number: int = 0, second: int = MINUTE, **fields: Json) -> dict[str, Json]:
+    """A record as CloudTrail writes it."""
+    return {
+        "eventVersion": "1.11",
+        "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/Alice"},
+        "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)),
+        "eventSource": "s3.amazonaws.com",
+        "eventName": "GetObject",
+        "awsRegion": "eu-west-1",
+        "eventID": f"e-{number}",
+        "readOnly": True,
+        "eventType": "AwsApiCall",
+        "eventCategory": "Management",
+        **fields,
+    }
+
+
+def event(records: list[Json], group: str = "trail", **fields: Json) -> Json:
+    """Deliver *records*, or texts that are none, as CloudWatch Logs does."""
+    texts = [text if isinstance(text, str) else json.dumps(text) for text in records]
+    payload = {
+        "messageType": "DATA_MESSAGE",
+        "owner": "111122223333",
+        "logGroup": group,
+        "logStream": "stream",
+        "subscriptionFilters": ["CloudTrailLogFilter"],
+        "logEvents": [
+            {"id": f"{at:056}", "timestamp": 1_789_999_980_000, "message": text}
+            for at, text in enumerate(texts)
+        ],
+        **fields,
+    }
+    body = gzip.compress(json.dumps(payload).encode(), 1)
+    return {"awslogs": {"data": base64.b64encode(body).decode()}}
+
+
+CONTROL = event(["CWL CONTROL MESSAGE: Checking health"], messageType="CONTROL_MESSAGE")
+
+
+def real() -> list[Json]:
+    """The real records of ``../shared/data``, in the order of their files."""
+    if not DATA.is_dir():
+        pytest.skip(f"real records are not here: {DATA}")
+    return [
+        record
+        for path in sorted((DATA / "s3").rglob("*.json.gz"))
+        for record in json.loads(gzip.decompress(path.read_bytes()))["Records"]
+    ]

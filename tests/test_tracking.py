@@ -1,0 +1,378 @@
+"""One subscription event, from the envelope to CloudWatch, without a ledger."""
+
+import csv
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from apitracker.account.publish import UnpublishedError
+from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.account.tracking import Tracked, Tracker, assemble, track
+from apitracker.errors import ApiTrackerError, LogError, SettingsError
+from apitracker.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests import runtime
+from tests.payloads import CONTROL, DATA, MINUTE, NOW, FakeClock, Json, event, real, record
+from tests.runtime import CloudWatch
+
+OWN = "arn:aws:iam::111122223333:role/tracker"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock of the test's own."""
+    return FakeClock()
+
+
+@pytest.fixture
+def cloudwatch(clock: FakeClock) -> Iterator[CloudWatch]:
+    """A CloudWatch of the test's own, that goes by its clock."""
+    with CloudWatch(clock.now).running() as server:
+        yield server
+
+
+@pytest.fixture
+def tracker(cloudwatch: CloudWatch, clock: FakeClock) -> Iterator[Tracker]:
+    """A tracker that publishes to the test's CloudWatch, and has no ledger."""
+    keys = Credentials("123456789012", "secret", "token")
+    with Connection(
+        CLOUDWATCH, "us-east-1", cloudwatch.url, credentials=lambda: keys, now=clock.now
+    ) as poster:
+        yield assemble(Settings(), poster, poster, clock)
+
+
+def set_to(tracker: Tracker, **settings: Json) -> Tracker:
+    """The same tracker with other settings."""
+    changed = replace(tracker.settings, **settings)
+    return assemble(changed, tracker.poster, tracker.poster, tracker.clock)
+
+
+def unheard(message: str, /, **facts: object) -> None:
+    """Take no note."""
+
+
+def done(records: list[Json], tracker: Tracker, seconds: float = 60) -> Tracked:
+    """Track *records* as one payload, within *seconds*."""
+    notes: list[Json] = []
+
+    def note(message: str, /, **facts: object) -> None:
+        notes.append((message, facts))
+
+    until = tracker.clock.now() + seconds
+    tracked = track(event(records), tracker, claimant="test", until=until, note=note)
+    assert tracked
+    assert notes == []
+    return tracked
+
+
+def test_every_record_is_in_one_place(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """What is counted is published, and it is said what became of the rest."""
+    records = [
+        record(1),
+        record(2, MINUTE + 1),
+        record(2, MINUTE + 1),
+        record(3, eventName="PutObject", readOnly=False),
+        record(4, int(NOW) - 15 * 86_400),
+        {"eventCategory": "Insight", "eventID": "i-1"},
+        "no JSON",
+        record(5, eventTime="yesterday"),
+    ]
+
+    tracked = done(records, tracker)
+
+    counts, published = tracked.counts, tracked.published
+    assert (counts.received, counts.counted, counts.duplicates) == (8, 4, 1)
+    assert counts.skipped.total() == 1
+    assert [(r.place, r.reason) for r in counts.rejected] == [
+        ("record 7", "is no record: JSON is malformed: invalid character (byte 4)"),
+        ("record 8", "eventTime 'yesterday' is no time"),
+    ]
+    assert (tracked.pages, published.requests, published.datums, published.calls) == (1, 1, 2, 3)
+    assert (tracked.excluded, tracked.others, tracked.before) == (0, 0, False)
+    assert [(r.datum.metric_name, r.datum.timestamp, r.reason) for r in published.refused] == [
+        ("GetObject", 1_788_703_980, "older than two weeks, or more than two hours ahead")
+    ]
+    assert cloudwatch.values() == {
+        ("API-COUNT", "GetObject", "eu-west-1", "s3.amazonaws.com", str(MINUTE)): {1: 2},
+        ("API-COUNT", "PutObject", "eu-west-1", "s3.amazonaws.com", str(MINUTE)): {1: 1},
+    }
+
+
+def test_control_message(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """It is acknowledged, and nothing else."""
+    assert track(CONTROL, tracker, claimant="c", until=NOW + 9, note=unheard) is None
+    assert cloudwatch.requests == 0
+
+
+def test_an_empty_payload(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """Nothing to publish is no request."""
+    assert done([], tracker).pages == 0
+    assert cloudwatch.requests == 0
+
+
+def test_rules(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """What rules leave out is not published, and is counted."""
+    ruled = set_to(tracker, include="eventSource=s3.*", exclude="readOnly=true")
+    records = [
+        record(1),
+        record(2, readOnly=False, eventName="PutObject"),
+        record(3, readOnly=False, eventSource="ec2.amazonaws.com"),
+    ]
+
+    tracked = done(records, ruled)
+
+    assert (tracked.counts.counted, tracked.excluded, tracked.published.calls) == (3, 2, 1)
+    assert cloudwatch.names() == ["PutObject"]
+
+
+class TestOwnCalls:
+    """What the tracker itself calls, which a trail of data events logs."""
+
+    def test_they_are_not_counted(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
+        """Calls of its role to its table and to CloudWatch are left out; all others count."""
+        ours = {"sessionContext": {"sessionIssuer": {"arn": OWN}}}
+        theirs = {"type": "AWSAccount", "accountId": OWN}  # names it, and is another
+        records = [
+            record(1, eventName="UpdateItem", eventSource="dynamodb.amazonaws.com"),
+            record(
+                2,
+                eventName="UpdateItem",
+                eventSource="dynamodb.amazonaws.com",
+                userIdentity=ours,
+            ),
+            record(
+                3,
+                eventName="PutMetricData",
+                eventSource="monitoring.amazonaws.com",
+                userIdentity=ours,
+            ),
+            record(
+                4,
+                eventName="UpdateItem",
+                eventSource="dynamodb.amazonaws.com",
+                userIdentity=theirs,
+            ),
+            record(5, eventName="UpdateItem", eventSource="s3.amazonaws.com", userIdentity=ours),
+        ]
+
+        tracked = done(records, set_to(tracker, own_role=OWN))
+
+        assert (tracked.counts.counted, tracked.excluded, tracked.published.calls) == (5, 2, 3)
+        assert cloudwatch.calls() == 3
+
+    def test_they_end(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
+        """A payload of nothing else makes no request, and so no further payload."""
+        own = record(
+            1,
+            eventName="UpdateItem",
+            eventSource="dynamodb.amazonaws.com",
+            userIdentity={"arn": f"{OWN}/s", "sessionContext": {"sessionIssuer": {"arn": OWN}}},
+        )
+
+        assert done([own], set_to(tracker, own_role=OWN)).pages == 0
+        assert cloudwatch.requests == 0
+
+    def test_rules_by_caller(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
+        """Rules that look at the caller go on doing so beside it."""
+        ours = {"sessionContext": {"sessionIssuer": {"arn": OWN}}}
+        records = [
+            record(1, eventName="GetItem", eventSource="dynamodb.amazonaws.com", userIdentity=ours),
+            record(2, eventName="GetItem", eventSource="dynamodb.amazonaws.com"),
+            record(3),
+        ]
+
+        tracked = done(records, set_to(tracker, own_role=OWN, include="caller=*Alice"))
+
+        assert (tracked.excluded, cloudwatch.calls()) == (1, 2)
+
+
+class TestBudget:
+    """More distinct metrics than a month may have."""
+
+    def test_others(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
+        """What is beyond the budget is counted by service, of which there may be a tenth."""
+        records = [
+            record(1, eventName="A"),
+            record(2, eventName="B"),
+            record(3, eventName="C"),
+            record(4, eventName="D"),
+            record(5, MINUTE + 1, eventName="D", eventSource="ec2.amazonaws.com"),
+        ]
+
+        tracked = done(records, set_to(tracker, budget=2))
+
+        assert (tracked.others, tracked.pages, tracked.published.calls) == (3, 2, 5)
+        where = ("eu-west-1", "s3.amazonaws.com", str(MINUTE))
+        assert cloudwatch.values() == {
+            ("API-COUNT", "A", *where): {1: 1},
+            ("API-COUNT", "B", *where): {1: 1},
+            ("API-COUNT/Usage", "__other__", "eu-west-1", "ec2.amazonaws.com", str(MINUTE)): {1: 1},
+            ("API-COUNT/Usage", "__other__", "__other__", "__other__", str(MINUTE)): {2: 1},
+        }
+
+    def test_what_an_alarm_names(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
+        """An API that an alarm names is admitted, by its metric or inside a query; no other is."""
+        given = {"awsRegion": "eu-west-1", "eventSource": "s3.amazonaws.com"}
+        pairs = [{"Name": name, "Value": value} for name, value in given.items()]
+        metric = {"Namespace": "API-COUNT", "MetricName": "ByMetric", "Dimensions": pairs}
+        query = 'SELECT SUM("ByQuery") FROM SCHEMA("API-COUNT", awsRegion, eventSource)'
+        cloudwatch.alarms = [
+            metric,
+            {**metric, "MetricName": "Elsewhere", "Namespace": "Mine"},
+            {**metric, "MetricName": "OtherRegion", "Dimensions": pairs[1:]},
+            {"Metrics": [{"Id": "a", "Expression": query}]},
+            {"Metrics": [{"Id": "a", "Expression": query.replace("API-COUNT", "Mine")}]},
+            {"Metrics": [{"Id": "a", "MetricStat": {"Metric": {**metric, "MetricName": "Stat"}}}]},
+        ]
+        names = ["A", "ByMetric", "ByQuery", "Elsewhere", "OtherRegion", "SUM", "Stat", "T"]
+        records = [record(at, eventName=name) for at, name in enumerate(names)]
+
+        tracked = done(records, set_to(tracker, budget=1))
+
+        # SUM is a word of the query too: it costs a metric, and hides nothing.
+        assert cloudwatch.names() == ["A", "ByMetric", "ByQuery", "SUM", "Stat", "__other__"]
+        assert tracked.others == 3
+
+    def test_what_is_admitted_stays(self, tracker: Tracker) -> None:
+        """A metric that was admitted goes on; the month after, there is room again."""
+        small = set_to(tracker, budget=1)
+
+        assert done([record(1, eventName="A")], small).others == 0
+        assert done([record(2, eventName="B"), record(3, eventName="A")], small).others == 1
+        tracker.clock.sleep(20 * 86_400)
+        later = int(tracker.clock.now()) - 60
+        assert done([record(4, later, eventName="B")], small).others == 0
+
+    def test_ten_thousand_invented_names(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
+        """They make as many metrics as there is room for; no call is lost, and none is hidden."""
+        records = [record(at, eventName=f"N{at:05}") for at in range(10_000)]
+        records.append(record(10_000, eventName="StopLogging"))
+
+        tracked = done(records, set_to(tracker, budget=50, keep="eventName=Stop*"))
+
+        assert (tracked.others, tracked.published.calls) == (9_950, 10_001)
+        assert cloudwatch.calls() == 10_001
+        assert len({*cloudwatch.names()}) == 50 + 1 + 1
+        assert "StopLogging" in cloudwatch.names()
+
+
+@pytest.mark.parametrize("bad", [None, {}, 5, event([], messageType="OTHER")])
+def test_no_log(bad: Json, tracker: Tracker) -> None:
+    """What is no log fails the invocation, so that Lambda keeps the event."""
+    with pytest.raises(LogError):
+        track(bad, tracker, claimant="c", until=NOW + 9, note=unheard)
+
+
+def test_what_is_not_published_fails(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """Where CloudWatch does not take it the invocation fails, and is tried again by Lambda."""
+    cloudwatch.always = runtime.DENIED
+
+    with pytest.raises(UnpublishedError, match="AccessDenied: not authorized"):
+        done([record()], tracker)
+
+
+def test_time_is_kept_to_say_so(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """It is given up two seconds before the end."""
+    cloudwatch.always = runtime.THROTTLED
+
+    with pytest.raises(UnpublishedError, match="Throttling"):
+        done([record()], tracker, seconds=9)
+    assert tracker.clock.now() < NOW + 7
+
+
+def test_1000_events(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """1,000 events of 20 seconds are one request."""
+    dice = random.Random(1)  # noqa: S311 - no secret
+    records = [
+        record(at, MINUTE + dice.randrange(20), eventName=f"N{dice.randrange(40)}")
+        for at in range(1000)
+    ]
+
+    published = done(records, tracker).published
+
+    assert (published.calls, published.requests, cloudwatch.calls()) == (1000, 1, 1000)
+    expected: dict[str, Counter[int]] = {}
+    seconds = Counter((r["eventName"], r["eventTime"]) for r in records)
+    for (name, _), n in seconds.items():
+        expected.setdefault(name, Counter())[n] += 1
+    assert {where[1]: counts for where, counts in cloudwatch.values().items()} == expected
+
+
+def test_a_payload_of_megabytes(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """A payload of 5.5 MB in base64, the most that Lambda takes, is counted to the last."""
+    dice = random.Random(2)  # noqa: S311 - no secret
+    records = [
+        record(at, MINUTE + at % 300, userAgent=dice.randbytes(95).hex()) for at in range(30_000)
+    ]
+
+    tracked = done(records, tracker)
+
+    assert tracked.counts.counted == tracked.published.calls == cloudwatch.calls() == 30_000
+    assert tracked.published.datums == 5
+
+
+def test_real_records_are_the_golden_counts(
+    tracker: Tracker, cloudwatch: CloudWatch, clock: FakeClock
+) -> None:
+    """Real records, each file moved in time as a whole, give the golden counts by minute."""
+    records = real()
+    with (DATA / "golden" / "by_minute.csv").open(newline="") as file:
+        golden = list(csv.reader(file))[1:]
+    minutes = sorted({minute for minute, *_ in golden})
+    # Each minute that has calls is moved to one of its own within the last two weeks.
+    begin = int(clock.time) // 60 * 60 - 13 * 86_400
+    moved = {minute: begin + 60 * at for at, minute in enumerate(minutes)}
+    expected: Counter[tuple[str, ...]] = Counter()
+    for minute, name, region, source, n in golden:
+        where = ("API-COUNT", name or "-", region or "-", source or "-")
+        expected[(*where, str(moved[minute]))] += int(n)
+    for number, found in enumerate(records):
+        was = found["eventTime"]
+        found["eventTime"] = time.strftime(
+            f"%Y-%m-%dT%H:%M:{was[17:19]}Z", time.gmtime(moved[f"{was[:16]}Z"])
+        )
+        found["eventID"] = f"e-{number}"  # golden counts repeated ids
+        (found.get("addendum") or {}).pop("originalEventID", None)
+
+    for at in range(0, len(records), 1000):
+        tracked = done(records[at : at + 1000], tracker)
+        assert tracked.published.calls == tracked.counts.received == len(records[at : at + 1000])
+
+    found_calls = {w: sum(v * n for v, n in c.items()) for w, c in cloudwatch.values().items()}
+    assert found_calls == expected
+    assert sum(expected.values()) == len(records) == 4777
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("include", "eventSource"),
+        ("exclude", "user=Alice"),
+        ("keep", "eventName"),
+        ("keep", "caller=*"),
+    ],
+)
+def test_bad_settings(name: str, value: str, tracker: Tracker) -> None:
+    """A rule that is none is an error that names it."""
+    with pytest.raises(SettingsError, match=f"APITRACKER_{name.upper()}"):
+        set_to(tracker, **{name: value})
+
+
+def test_errors_are_ours(tracker: Tracker) -> None:
+    """Random events raise nothing but errors of our own tree."""
+    dice = random.Random(3)  # noqa: S311 - no secret
+    for _ in range(200):
+        with suppress(ApiTrackerError):
+            data = dice.randbytes(dice.randrange(60)).hex()
+            given = json.loads(json.dumps({"awslogs": {"data": data}}))
+            track(given, tracker, claimant="c", until=NOW + 9, note=unheard)
