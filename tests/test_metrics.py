@@ -148,7 +148,7 @@ class TestPlan:
         assert [page.body for page in found.pages] == [
             b'{"Namespace":"API-COUNT","MetricData":['
             b'{"MetricName":"GetObject",' + dimensions + b',"Timestamp":1688989320,'
-            b'"Values":[3,1],"Counts":[2,1]},'
+            b'"Values":[1,3],"Counts":[1,2]},'
             b'{"MetricName":"GetObject",' + dimensions + b',"Timestamp":1688989380,'
             b'"Values":[1],"Counts":[1]}]}'
         ]

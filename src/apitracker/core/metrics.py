@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricDa
 """
 
 import hashlib
+import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ class Datum(Struct, frozen=True, rename="pascal"):
     @property
     def calls(self) -> int:
         """How many calls it stands for."""
-        return sum(value * n for value, n in zip(self.values, self.counts, strict=True))
+        return sum(map(operator.mul, self.values, self.counts))
 
 
 class Rules(Struct, frozen=True):
@@ -236,44 +237,28 @@ def _kept(
 
 def _datums(counts: Mapping[Row, int], metrics: MetricSet) -> Iterator[Datum]:
     """Give a datum for each metric and minute, in the order of name, dimensions and minute."""
-    before: Row = ()
-    seconds: list[int] = []
-    for row in sorted(counts):
-        series = (*row[:-1], row[-1] - row[-1] % 60)
-        if series != before:
-            if seconds:
-                yield _datum(before, seconds, metrics)
-            before, seconds = series, []
-        seconds.append(counts[row])
-    if seconds:
-        yield _datum(before, seconds, metrics)
-
-
-@lru_cache(maxsize=4_096)
-def _name(text: str) -> str:
-    return valid(text, NAME_LENGTH)
+    minutes: dict[Row, list[int]] = {}
+    for row, n in counts.items():
+        second = row[-1]
+        minutes.setdefault((*row[:-1], second - second % 60), []).append(n)
+    for series in sorted(minutes):
+        yield _datum(series, minutes[series], metrics)
 
 
 def _datum(series: Row, seconds: list[int], metrics: MetricSet) -> Datum:
-    name, *values, minute = series
-    if len(seconds) == 1:
-        return Datum(_name(name), _dimensions(metrics.dimensions, *values), minute, seconds, [1])
-    tally = Counter(seconds)
-    return Datum(
-        _name(name),
-        _dimensions(metrics.dimensions, *values),
-        minute,
-        list(tally),
-        list(tally.values()),
-    )
+    name, dimensions = _names(series[:-1], metrics.dimensions)
+    tally: dict[int, int] = {}  # a Counter takes longer than the few values that there are
+    for calls in sorted(seconds):
+        tally[calls] = tally.get(calls, 0) + 1
+    return Datum(name, dimensions, series[-1], list(tally), list(tally.values()))
 
 
 @lru_cache(maxsize=4_096)
-def _dimensions(names: tuple[str, ...], *values: str) -> tuple[Dimension, ...]:
-    return tuple(
-        Dimension(name, valid(value, VALUE_LENGTH))
-        for name, value in zip(names, values, strict=True)
-    )
+def _names(series: Row, dimensions: tuple[str, ...]) -> tuple[str, tuple[Dimension, ...]]:
+    """Make the name and the dimensions of a metric, as CloudWatch takes them."""
+    name, *values = series
+    pairs = zip(dimensions, values, strict=True)
+    return valid(name, NAME_LENGTH), tuple(Dimension(d, valid(v, VALUE_LENGTH)) for d, v in pairs)
 
 
 def _pages(datums: Iterable[Datum], namespace: str) -> Iterator[tuple[tuple[Datum, ...], bytes]]:
