@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from msgspec.structs import fields
 
+from apitracker.account.emf import DIMENSION, SUFFIX, UNITS
 from apitracker.core.metrics import API
 from apitracker.core.selection import parse_where
 from apitracker.core.tally import FIELDS
-from apitracker.settings import PREFIX, Settings
+from apitracker.settings import MOST_METRICS, PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "sam.yaml"
@@ -392,7 +393,14 @@ def test_order() -> None:
         "APITrackerLambdaFunction",
         "APITrackerCWLogs",
         "APITrackerLogPolicy",
+        "APITrackerInvokeConfig",
+        "Ledger",
+        "FailedEvents",
+        "FailedEventsPolicy",
     } <= first["CloudTrailLogFilter"]
+    assert {"APITrackerLambdaFunctionRole", "FailedEventsPolicy", "APITrackerLogPolicy"} <= (
+        first["APITrackerInvokeConfig"]
+    )
 
 
 # What it may do.
@@ -404,17 +412,37 @@ def statements(properties: dict[str, Any]) -> list[dict[str, Any]]:
     return [statement for document in documents for statement in document["Statement"]]
 
 
-def test_function_may_publish_and_log_only() -> None:
-    """The function may publish to its namespace and write to its log group, and no more."""
-    made = stack(MetricNamespace="Ours")
+@BOTH
+def test_function_may_do_what_it_does_only(group: str) -> None:
+    """The function may publish, see alarms, keep its ledger, put events aside, log; no more."""
+    made = stack(CloudTrailLogGroupName=group, MetricNamespace="Ours")
+    here = {"StringEquals": {"s3:ResourceAccount": "123456789012"}}
 
     assert statements(made["APITrackerLambdaFunctionRole"]) == [
         {
             "Effect": "Allow",
             "Action": "cloudwatch:PutMetricData",
             "Resource": "*",
-            "Condition": {"StringEquals": {"cloudwatch:namespace": "Ours"}},
-        }
+            "Condition": {"StringEquals": {"cloudwatch:namespace": ["Ours", "Ours/Usage"]}},
+        },
+        {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Action": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
+            "Resource": "<Ledger.Arn>",
+        },
+        {
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": "arn:aws:s3:::<FailedEvents>/*",
+            "Condition": here,
+        },
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::<FailedEvents>",
+            "Condition": here,
+        },
     ]
     assert statements(made["APITrackerLogPolicy"]) == [
         {
@@ -425,6 +453,33 @@ def test_function_may_publish_and_log_only() -> None:
     ]
     assert made["APITrackerLogPolicy"]["Roles"] == ["<APITrackerLambdaFunctionRole>"]
     assert made["APITrackerLambdaFunction"]["Role"] == "<APITrackerLambdaFunctionRole.Arn>"
+    others = {"APITrackerLambdaFunctionRole", "APITrackerLogPolicy", "NewTrailRole"}
+    kinds = {"AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"}
+    assert {name for name, body in made.resources.items() if body["Type"] in kinds} <= others
+
+
+def test_policies_for_the_console() -> None:
+    """What docs/deploy.md lets a role made by hand do is what the template lets the function do."""
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    blocks = [json.loads(each) for each in re.findall(r"(?s)```json\n(.*?)```", text)]
+    by_hand = [statement for block in blocks for statement in block["Statement"]]
+    made = stack()
+    ours = [
+        *statements(made["APITrackerLambdaFunctionRole"]),
+        *statements(made["APITrackerLogPolicy"]),
+    ]
+
+    def allowed(found: list[dict[str, Any]]) -> set[tuple[str, str]]:
+        listed = [(s["Action"], json.dumps(s.get("Condition"))) for s in found]
+        return {
+            (each, condition.replace("ACCOUNT", PSEUDO["AWS::AccountId"]))
+            for actions, condition in listed
+            for each in ([actions] if isinstance(actions, str) else actions)
+        }
+
+    assert all(each["Effect"] == "Allow" for each in by_hand)
+    # The template makes the log group itself.
+    assert allowed(by_hand) == allowed(ours) | {("logs:CreateLogGroup", "null")}
 
 
 def test_trail_may_log_only() -> None:
@@ -455,18 +510,113 @@ def test_no_capability_but_iam(group: str) -> None:
             assert not body["Properties"].get("ManagedPolicyArns")
 
 
-def test_bucket() -> None:
-    """The bucket is encrypted, closed to the public, emptied in time, and outlives the stack."""
-    made = stack(LogRetentionInDays="30")
-    bucket = made["NewTrailBucket"]
+@pytest.mark.parametrize("name", ["NewTrailBucket", "FailedEvents"])
+def test_buckets(name: str) -> None:
+    """Each bucket is encrypted, closed to the public, emptied in time, and outlives the stack."""
+    made = stack(LogRetentionInDays="90")
+    bucket = made[name]
 
-    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
-    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == "30"
-    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    assert made.resources["NewTrailBucket"]["DeletionPolicy"] == "Retain"
-    assert made.resources["NewTrailBucket"]["UpdateReplacePolicy"] == "Retain"
+    assert bucket == {
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [
+                {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+            ]
+        },
+        "PublicAccessBlockConfiguration": {
+            "BlockPublicAcls": True,
+            "BlockPublicPolicy": True,
+            "IgnorePublicAcls": True,
+            "RestrictPublicBuckets": True,
+        },
+        "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+        "LifecycleConfiguration": {
+            "Rules": [
+                {
+                    "Status": "Enabled",
+                    "ExpirationInDays": {"NewTrailBucket": "90", "FailedEvents": 30}[name],
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                }
+            ]
+        },
+    }
+    assert made.resources[name]["DeletionPolicy"] == "Retain"
+    assert made.resources[name]["UpdateReplacePolicy"] == "Retain"
+
+
+@BOTH
+def test_every_bucket_needs_tls(group: str) -> None:
+    """Each bucket has a policy that denies everything without TLS, to everyone."""
+    made = stack(CloudTrailLogGroupName=group)
+    kinds = {name: body["Type"] for name, body in made.resources.items()}
+    buckets = {name for name, kind in kinds.items() if kind == "AWS::S3::Bucket"}
+    denied = {}
+    for name, kind in kinds.items():
+        if kind == "AWS::S3::BucketPolicy":
+            *_, last = statements(made[name])
+            denied[made[name]["Bucket"]] = last
+
+    assert denied == {
+        f"<{name}>": {
+            "Sid": "OnlyTls",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [f"arn:aws:s3:::<{name}>", f"arn:aws:s3:::<{name}>/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+        for name in buckets
+    }
+
+
+@BOTH
+def test_nothing_is_public(group: str) -> None:
+    """Whom a policy of a resource allows anything is a service of AWS, never everybody."""
+    made = stack(CloudTrailLogGroupName=group, AlarmEmail="ops@example.com")
+    documents = [
+        body["Properties"]["PolicyDocument"]
+        for body in made.resources.values()
+        if body["Type"] in {"AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy"}
+    ]
+    allowed = [
+        each
+        for document in documents
+        for each in document["Statement"]
+        if each["Effect"] == "Allow"
+    ]
+
+    assert all(each["Principal"].keys() == {"Service"} for each in allowed)
+    assert all("aws:SourceAccount" in each["Condition"]["StringEquals"] for each in allowed)
+    assert statements(made["FailedEventsPolicy"])[0]["Effect"] == "Deny"
+    assert len(statements(made["FailedEventsPolicy"])) == 1
+
+
+@BOTH
+def test_ledger(group: str) -> None:
+    """The table is known by id, paid for by use, tidied up by time, and goes with the stack."""
+    made = stack(CloudTrailLogGroupName=group, KmsKeyArn=KEY)
+
+    assert made["Ledger"] == {
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "TimeToLiveSpecification": {"AttributeName": "expires", "Enabled": True},
+    }  # without an SSESpecification it is encrypted with the key that AWS owns
+    assert made.resources["Ledger"]["DeletionPolicy"] == "Delete"
+    assert made.resources["Ledger"]["UpdateReplacePolicy"] == "Delete"
+
+
+@BOTH
+def test_failed_events_are_kept(group: str) -> None:
+    """Lambda tries an event for as long as it can, then puts it into the bucket."""
+    made = stack(CloudTrailLogGroupName=group)
+
+    assert made["APITrackerInvokeConfig"] == {
+        "FunctionName": "<APITrackerLambdaFunction>",
+        "Qualifier": "$LATEST",
+        "MaximumRetryAttempts": 2,
+        "MaximumEventAgeInSeconds": 21_600,
+        "DestinationConfig": {"OnFailure": {"Destination": "<FailedEvents.Arn>"}},
+    }
 
 
 def test_bucket_policy() -> None:
@@ -564,7 +714,7 @@ def accepts(name: str, value: str) -> bool:
         (
             "MetricNamespace",
             ["API-COUNT", "a/b"],
-            ["", "AWS/Lambda", ":a", "a b", 'a"b', "a'b", "é"],
+            ["", "AWS/Lambda", ":a", "a b", 'a"b', "a'b", "é", "a" * 241],
         ),
         (
             "IncludeRules",
@@ -572,6 +722,13 @@ def accepts(name: str, value: str) -> bool:
             ["read", "nothing=1", "readOnly=true  a=b", " readOnly=true", "eventName"],
         ),
         ("ExcludeRules", ["", "readOnly=true"], ["nothing=1"]),
+        ("MetricBudget", ["1", "5000", "25000"], ["0", "25001"]),
+        (
+            "KeepRules",
+            ["", "eventName=StopLogging", "eventSource=iam.* awsRegion=us-*-1"],
+            ["StopLogging", "caller=x", "readOnly=true", "eventName=a  eventName=b"],
+        ),
+        ("LedgerDown", ["hold", "publish"], ["", "drop"]),
         ("AlarmEmail", ["", "a@b.c"], ["a", "a@b c", "a@b,c@d e"]),
         ("AlarmTopicArn", ["", TOPIC, "arn:aws-cn:sns:cn-north-1:123456789012:t"], ["ops", KEY]),
         ("KmsKeyArn", ["", KEY], ["alias/x", "1234abcd", TOPIC]),
@@ -600,20 +757,47 @@ def test_rules_take_every_field(name: str) -> None:
     assert parse_where(" ".join(rules).split()).keys() == set(FIELDS)
 
 
-def test_rules_fit_the_environment() -> None:
-    """The longest values are less than the 4 KB that Lambda keeps for all variables."""
+def test_variables_fit_the_environment() -> None:
+    """With the longest values the variables are within the 4 KB that Lambda keeps for them."""
     parameters = read()[0]["Parameters"]
-    names = ("MetricNamespace", "IncludeRules", "ExcludeRules")
+    longest = {
+        name: "x" * parameters[name]["MaxLength"]
+        for name in ("MetricNamespace", "IncludeRules", "ExcludeRules", "KeepRules")
+    }
+    made = stack(**longest, LedgerDown="publish", MetricBudget="25000")
+    variables = made["APITrackerLambdaFunction"]["Environment"]["Variables"]
+    table = "t" * 255
+    role = "arn:aws-us-gov:iam::123456789012:role/" + "r" * 64
+    values = {**variables, "APITRACKER_LEDGER": table, "APITRACKER_OWN_ROLE": role}
 
-    assert sum(parameters[name]["MaxLength"] for name in names) < 4_000
+    assert len(json.dumps(values, separators=(",", ":"))) <= 4_096
+
+
+def test_derived_namespaces_fit() -> None:
+    """Behind the longest namespace there is room, of 255 characters, for what is derived."""
+    longest = read()[0]["Parameters"]["MetricNamespace"]["MaxLength"]
+
+    assert longest + len("/Usage") <= 255
+    assert longest + len("/Tracker") <= 255
+
+
+def test_budgets_are_bounded_alike() -> None:
+    """What the template takes as the largest budget the function takes too."""
+    assert read()[0]["Parameters"]["MetricBudget"]["MaxValue"] == MOST_METRICS
 
 
 def test_function() -> None:
-    """The function is what `make package` builds, and its variables are settings."""
+    """The function is what `make package` builds, and each parameter is a variable of its."""
     template = read()[0]["Resources"]["APITrackerLambdaFunction"]["Properties"]
-    made = stack(MetricNamespace="Ours", IncludeRules="readOnly=false", ExcludeRules="caller=x")
+    made = stack(
+        MetricNamespace="Ours",
+        IncludeRules="readOnly=false",
+        ExcludeRules="caller=x",
+        LedgerDown="publish",
+        MetricBudget="12",
+        KeepRules="eventName=StopLogging",
+    )
     function = made["APITrackerLambdaFunction"]
-    variables = function["Environment"]["Variables"]
 
     assert template["CodeUri"] == "build/lambda"
     assert function["Handler"] == "app.handler"
@@ -621,49 +805,150 @@ def test_function() -> None:
     assert function["Architectures"] == ["arm64"]
     assert function["MemorySize"] == 256
     assert function["Timeout"] == 60
-    assert variables == {
+    assert function["Environment"]["Variables"] == {
         "APITRACKER_NAMESPACE": "Ours",
         "APITRACKER_INCLUDE": "readOnly=false",
         "APITRACKER_EXCLUDE": "caller=x",
+        "APITRACKER_LEDGER": "<Ledger>",
+        "APITRACKER_LEDGER_DOWN": "publish",
+        "APITRACKER_BUDGET": "12",
+        "APITRACKER_KEEP": "eventName=StopLogging",
+        "APITRACKER_OWN_ROLE": "<APITrackerLambdaFunctionRole.Arn>",
     }
-    assert variables.keys() <= {PREFIX + field.name.upper() for field in fields(Settings)}
 
 
-def test_default_namespace() -> None:
-    """Template and settings have the same namespace by default, the predecessor's."""
-    assert read()[0]["Parameters"]["MetricNamespace"]["Default"] == Settings().namespace
+def test_variables_are_settings() -> None:
+    """Each variable of the function is a setting, with the same default."""
+    variables = stack()["APITrackerLambdaFunction"]["Environment"]["Variables"]
+    defaults = {f"{PREFIX}{field.name.upper()}": field.default for field in fields(Settings)}
+    made = {"APITRACKER_LEDGER", "APITRACKER_OWN_ROLE"}  # by the stack
+
+    assert variables.keys() <= defaults.keys()
+    assert {name: str(defaults[name]) for name in variables.keys() - made} == {
+        name: str(variables[name]) for name in variables.keys() - made
+    }
 
 
 # Alarms, dashboard, outputs.
 
 
 ALARMS = {
-    "FunctionErrors": "Errors",
-    "EventsLost": "AsyncEventsDropped",
-    "NoInvocations": "Invocations",
+    "FunctionErrors": ("AWS/Lambda", "Errors"),
+    "NoInvocations": ("AWS/Lambda", "Invocations"),
+    "EventsKept": ("AWS/Lambda", "AsyncEventsDropped"),
+    "EventsLost": ("AWS/Lambda", "DestinationDeliveryFailures"),
+    "RecordsRejected": ("Ours/Tracker", "Rejected"),
+    "CallsRefused": ("Ours/Tracker", "Refused"),
+    "PagesInDoubt": ("Ours/Tracker", "InDoubt"),
+    "CallsLate": ("Ours/Tracker", "Lag"),
+    "BudgetReached": ("Ours/Tracker", "Other"),
 }
+"""What each alarm watches, but for the one that calculates."""
+
+PASSING = {"FunctionErrors", "NoInvocations", "CallsLate"}
+"""The alarms on what can pass by itself."""
+
+OF_THE_FUNCTION = [{"Name": "FunctionName", "Value": "<APITrackerLambdaFunction>"}]
 
 
 def test_alarms() -> None:
-    """The tracker is watched: it fails, it loses events, or nothing reaches it for hours."""
-    made = stack()
+    """The tracker is watched: what it says of itself, and what Lambda says of it."""
+    made = stack(MetricNamespace="Ours")
+    alarms = {
+        name: body["Properties"]
+        for name, body in made.resources.items()
+        if body["Type"] == "AWS::CloudWatch::Alarm"
+    }
 
-    for name, metric in ALARMS.items():
-        alarm = made[name]
-        assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", metric)
-        assert alarm["Dimensions"] == [
-            {"Name": "FunctionName", "Value": "<APITrackerLambdaFunction>"}
-        ]
-        assert alarm["Statistic"] == "Sum"
-        assert alarm["AlarmDescription"]
-    missing = {name: made[name]["TreatMissingData"] for name in ALARMS}
-    assert missing == {
-        "FunctionErrors": "notBreaching",
-        "EventsLost": "notBreaching",
+    assert alarms.keys() == {*ALARMS, "BalanceBroken"}
+    for name, watched in ALARMS.items():
+        assert (alarms[name]["Namespace"], alarms[name]["MetricName"]) == watched
+        assert alarms[name]["Dimensions"] == OF_THE_FUNCTION
+    assert {name: alarms[name]["TreatMissingData"] for name in alarms} == {
+        **dict.fromkeys(alarms, "notBreaching"),
         "NoInvocations": "breaching",
     }
     silent = made["NoInvocations"]
     assert 3_600 <= silent["Period"] * silent["EvaluationPeriods"] <= 86_400
+
+
+@pytest.mark.parametrize("name", sorted(ALARMS.keys() - PASSING))
+def test_alarms_on_what_must_not_be(name: str) -> None:
+    """One is enough: what must not happen at all rings when it happens once."""
+    alarm = stack()[name]
+
+    assert alarm["Statistic"] == "Sum"
+    assert alarm["EvaluationPeriods"] == 1
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    assert alarm["Period"] == (86_400 if name == "BudgetReached" else 300)
+
+
+def test_alarm_on_lateness() -> None:
+    """Calls are late if a tenth of them is half an hour old, for a quarter of an hour."""
+    alarm = stack()["CallsLate"]
+
+    assert alarm["ExtendedStatistic"] == "p90"
+    assert "Statistic" not in alarm
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (300, 3)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 1_800)
+
+
+def test_alarm_on_the_balance() -> None:
+    """What is received and not accounted for rings, and so does what is accounted for twice."""
+    alarm = stack(MetricNamespace="Ours")["BalanceBroken"]
+    calculated, *metrics = alarm["Metrics"]
+
+    assert calculated["Expression"] == (
+        "ABS(received - (counted + duplicates + skipped + rejected))"
+    )
+    assert calculated.get("ReturnData", True) is True
+    assert metrics == [
+        {
+            "Id": name.lower(),
+            "ReturnData": False,
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "Ours/Tracker",
+                    "MetricName": name,
+                    "Dimensions": OF_THE_FUNCTION,
+                },
+                "Stat": "Sum",
+                "Period": 300,
+            },
+        }
+        for name in ("Received", "Counted", "Duplicates", "Skipped", "Rejected")
+    ]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    assert alarm["EvaluationPeriods"] == 1
+
+
+LOG = "aws logs tail /aws/lambda/<APITrackerLambdaFunction> --since"
+
+
+@pytest.mark.parametrize(
+    ("name", "way_on"),
+    [
+        ("FunctionErrors", [f"{LOG} 1h", "bucket <FailedEvents>"]),
+        ("NoInvocations", ["log group <NewTrailCWLogGroup>"]),
+        ("EventsKept", [f"{LOG} 6h", "apitracker redrive --stack cloudwatch-api-tracker"]),
+        ("EventsLost", ["role <APITrackerLambdaFunctionRole>", "apitracker reconcile s3://"]),
+        ("RecordsRejected", [f"{LOG} 1h --filter-pattern '{{ $.Rejected > 0 }}'"]),
+        ("CallsRefused", [f"{LOG} 1h --filter-pattern '{{ $.Refused > 0 }}'"]),
+        (
+            "PagesInDoubt",
+            [f"""{LOG} 1h --filter-pattern '{{ $.message = "in doubt" }}'""", "reconcile s3://"],
+        ),
+        ("CallsLate", ["apitracker verify --stack cloudwatch-api-tracker"]),
+        ("BalanceBroken", [f"""{LOG} 1h --filter-pattern '{{ $.message = "tracked" }}'"""]),
+        ("BudgetReached", ["5000 metrics", "API-COUNT/Usage", "KeepRules", "MetricBudget"]),
+    ],
+)
+def test_alarms_say_what_to_do(name: str, way_on: list[str]) -> None:
+    """Each alarm names the command, the log or the parameter that is the way on."""
+    said = stack()[name]["AlarmDescription"]
+
+    assert [each for each in way_on if each not in said] == []
+    assert len(said) < 900  # of 1,024, with names longer than here
 
 
 @pytest.mark.parametrize(("email", "topic"), list(product(["", "ops@example.com"], ["", TOPIC])))
@@ -672,9 +957,9 @@ def test_notifications(email: str, topic: str) -> None:
     made = stack(AlarmEmail=email, AlarmTopicArn=topic)
     told = [arn for arn in (topic, "<AlarmTopic>" if email else "") if arn]
 
-    for name in ALARMS:
+    for name in (*ALARMS, "BalanceBroken"):
         assert made[name]["AlarmActions"] == told
-        assert made[name]["OKActions"] == told
+        assert made[name].get("OKActions") == (told if name in PASSING else None)
     assert ("AlarmTopic" in made.resources) == bool(email)
     if email:
         assert made["AlarmSubscription"] == {
@@ -757,26 +1042,56 @@ def test_dashboard_searches() -> None:
         assert sum(f" {dimension}=" in each for each in found) > 10
 
 
-def test_dashboard_health() -> None:
-    """The dashboard shows invocations, errors, throttles, duration and event age, and the log."""
-    placed = widgets()
-    metrics = [
-        m for w in placed for m in w["properties"].get("metrics", []) if m[0] == "AWS/Lambda"
-    ]
-    (log,) = [w["properties"]["query"] for w in placed if w["type"] == "log"]
+def graphed(namespace: str, **given: str) -> dict[str, set[tuple[str, ...]]]:
+    """The metrics of *namespace* that the dashboard names, and their dimensions."""
+    lines = [line for w in widgets(**given) for line in w["properties"].get("metrics", [])]
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for line in lines:
+        if line[0] == namespace:
+            found.setdefault(line[1], set()).add(tuple(line[2:-1]))
+    return found
 
-    assert {metric[1] for metric in metrics} >= {
-        "Invocations",
-        "Errors",
-        "Throttles",
-        "Duration",
-        "AsyncEventAge",
-        "AsyncEventsDropped",
-    }
-    assert {tuple(metric[2:4]) for metric in metrics} == {
-        ("FunctionName", "<APITrackerLambdaFunction>")
-    }
-    assert log.startswith("SOURCE '<APITrackerCWLogs>' | ")
+
+def test_dashboard_health() -> None:
+    """The dashboard shows what Lambda and the function itself say of the function."""
+    one = {("FunctionName", "<APITrackerLambdaFunction>")}
+
+    assert graphed("AWS/Lambda") == dict.fromkeys(
+        [
+            "Invocations",
+            "Errors",
+            "Throttles",
+            "Duration",
+            "AsyncEventAge",
+            "AsyncEventsReceived",
+            "AsyncEventsDropped",
+            "DestinationDeliveryFailures",
+        ],
+        one,
+    )
+    assert graphed("Ours/Tracker", MetricNamespace="Ours") == dict.fromkeys(UNITS, one)
+
+
+def test_alarms_watch_what_is_written() -> None:
+    """Each metric of the tracker that an alarm watches is one that the function writes."""
+    made = stack()
+    own = [made[name] for name, (namespace, _) in ALARMS.items() if namespace == "Ours/Tracker"]
+    written = {f"{API.namespace}{SUFFIX}": UNITS.keys()}
+
+    assert all(alarm["MetricName"] in written[alarm["Namespace"]] for alarm in own)
+    assert [each["Name"] for alarm in own for each in alarm["Dimensions"]] == [DIMENSION] * 5
+
+
+def test_dashboard_shows_the_log() -> None:
+    """The dashboard shows the lines of the function's log that somebody should look into."""
+    (query,) = [w["properties"]["query"] for w in widgets() if w["type"] == "log"]
+
+    assert query == (
+        "SOURCE '<APITrackerCWLogs>' | fields @timestamp, @message"
+        " | filter level in ['WARNING', 'ERROR'] or @message like '[ERROR]'"
+        " or Rejected > 0 or Refused > 0"
+        " | sort @timestamp desc | limit 20"
+    )
 
 
 @pytest.mark.parametrize(
@@ -806,6 +1121,8 @@ def test_outputs_are_explained() -> None:
     assert {"FunctionName", "FunctionLogGroupName", "TrailLogGroupName", "MetricsNamespace"} <= (
         outputs.keys()
     )
+    assert stack().outputs["LedgerTable"] == "<Ledger>"
+    assert stack().outputs["FailedEventsBucket"] == "<FailedEvents>"
 
 
 # As others judge it.
