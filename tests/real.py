@@ -1,4 +1,4 @@
-"""The real records of ``../shared/data``, moved to times that CloudWatch takes, and their counts."""
+"""The real records of ``../shared/data``, moved to times that CloudWatch takes; their counts."""
 
 import csv
 import gzip

@@ -43,7 +43,7 @@ def answering(service: str, *answers: tuple[str, dict[str, Any]]) -> Iterator[Cl
         else:
             stubber.add_response(operation, answer)
     attribute = "functions" if service == "lambda" else service
-    services = ("cloudformation", "cloudtrail", "logs", "functions", "cloudwatch")
+    services = ("cloudformation", "cloudtrail", "logs", "functions", "cloudwatch", "s3")
     with stubber:
         yield Clients(**{each: client if each == attribute else None for each in services})
     client.close()
@@ -262,7 +262,7 @@ def test_whose_alarm(alarm: dict[str, Any], *, ours: bool) -> None:
         answering("cloudwatch", ("describe_alarms", alarms)) as one,
         answering("lambda", configuration) as other,
     ):
-        clients = Clients(None, None, None, other.functions, one.cloudwatch)
+        clients = Clients(None, None, None, other.functions, one.cloudwatch, None)
         ok, text = verify.quiet(DEPLOYED, clients)
 
     assert ok is not ours
@@ -294,7 +294,8 @@ def test_two_trackers_on_one_group() -> None:
                 ("list_functions", {"Functions": functions}),
             ) as two,
         ):
-            return verify.alone(DEPLOYED, Clients(None, None, one.logs, two.functions, None), NOW)
+            clients = Clients(None, None, one.logs, two.functions, None, None)
+            return verify.alone(DEPLOYED, clients, NOW)
 
     elsewhere = {"Variables": {"APITRACKER_NAMESPACE": "OTHER"}}
 

@@ -575,6 +575,7 @@ def verify(stack: str) -> None:
         logs=clients.client("logs"),
         functions=clients.client("lambda"),
         cloudwatch=clients.client("cloudwatch"),
+        s3=clients.client("s3"),
     )
     wrong = False
     for check in verify.verify(stack, asked, now=int(datetime.now(UTC).timestamp())):

@@ -235,6 +235,7 @@ TEMPLATE = {
                 "Code": {"ZipFile": FUNCTION_CODE},
             },
         },
+        "FailedEvents": {"Type": "AWS::S3::Bucket"},
     },
 }
 
@@ -247,6 +248,7 @@ class Setup:
         self.name = name
         self.cloudwatch, self.logs = client("cloudwatch"), client("logs")
         self.functions, self.cloudformation = client("lambda"), client("cloudformation")
+        self.s3 = client("s3")
         template = json.loads(json.dumps(TEMPLATE))
         properties = template["Resources"]["APITrackerLambdaFunction"]["Properties"]
         properties["FunctionName"] = f"{name}-f"
@@ -315,6 +317,14 @@ class Setup:
             AlarmName=alarms.name(wanted), StateValue=state, StateReason="test"
         )
 
+    @property
+    def bucket(self) -> str:
+        """The bucket of failed events."""
+        found = self.cloudformation.describe_stack_resource(
+            StackName=self.name, LogicalResourceId="FailedEvents"
+        )
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
     def verify(self) -> tuple[int, dict[str, tuple[str, str]]]:
         """The exit code, and for each check its word and its text."""
         done = run("verify", "--stack", self.name)
@@ -328,10 +338,22 @@ def setup(client: Client, name: str) -> Iterator[Setup]:
     """A stack, of which nothing works yet."""
     made = Setup(client, name)
     yield made
+    for key in ("a", "b"):
+        made.s3.delete_object(Bucket=made.bucket, Key=key)
     made.cloudformation.delete_stack(StackName=name)
 
 
-CHECKS = ["stack", "trail", "filter", "records", "function", "metrics", "alarms", "trackers"]
+CHECKS = [
+    "stack",
+    "trail",
+    "filter",
+    "records",
+    "function",
+    "failures",
+    "metrics",
+    "alarms",
+    "trackers",
+]
 
 
 def test_verify_what_works(setup: Setup) -> None:
@@ -354,6 +376,7 @@ def test_verify_what_works(setup: Setup) -> None:
         "filter": ("ok", f"{name} sends all records to {name}-f"),
         "records": ("ok", f"{name} received records 0 minutes ago"),
         "function": ("ok", f"{name}-f was invoked 7 times in 3 hours, without errors"),
+        "failures": ("ok", f"no failed events wait in {setup.bucket}"),
         "metrics": ("ok", checks["metrics"][1]),
         "alarms": ("ok", "1 alarms, none ringing"),
         "trackers": ("ok", f"no other tracker publishes to {name}"),
@@ -394,6 +417,8 @@ def test_verify_what_is_broken(setup: Setup) -> None:
     setup.invoke(errors=2)
     setup.metric(timedelta(minutes=47))
     setup.alarm("ALARM")
+    for key in ("a", "b"):
+        setup.s3.put_object(Bucket=setup.bucket, Key=key, Body=b"{}")
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("index.py", FUNCTION_CODE)
@@ -412,6 +437,13 @@ def test_verify_what_is_broken(setup: Setup) -> None:
     setup.functions.delete_function(FunctionName=f"{name}-other")
 
     assert returned == 1
+    assert checks["failures"] == (
+        "wrong",
+        (
+            f"2 failed events wait in {setup.bucket}, for 30 days: mend what the log of {name}-f "
+            f"says, then apitracker redrive --stack {name}"
+        ),
+    )
     assert checks["trail"][1].endswith(
         f"aws cloudtrail start-logging --name arn:aws:cloudtrail:{REGION}:123456789012:trail/{name}"
     )

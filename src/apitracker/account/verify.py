@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from apitracker.account import stacks
 from apitracker.account.clients import Client, Metric, RefusedError, asking, metrics, pages, sums
-from apitracker.account.stacks import FUNCTION, GROUP, TRAIL
+from apitracker.account.stacks import FAILED_EVENTS, FUNCTION, GROUP, TRAIL
 from apitracker.core.metrics import API
 from apitracker.settings import PREFIX
 
@@ -44,6 +44,7 @@ class Clients(Struct, frozen=True):
     logs: Client
     functions: Client
     cloudwatch: Client
+    s3: Client
 
 
 class Deployed(Struct, frozen=True):
@@ -86,6 +87,7 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
         "filter": partial(subscribed, deployed, clients),
         "records": partial(received, deployed, clients, now),
         "function": partial(invoked, deployed, clients, now),
+        "failures": partial(redriven, deployed, clients),
         "metrics": partial(published, deployed, clients, now),
         "alarms": partial(quiet, deployed, clients),
         "trackers": partial(alone, deployed, clients, now),
@@ -193,6 +195,22 @@ def invoked(deployed: Deployed, clients: Clients, now: int) -> Found:
             "of logs.amazonaws.com to invoke it (deploy the stack again)"
         )
     return True, f"{name} was invoked {calls:,} times in {HOURS} hours, without errors"
+
+
+def redriven(deployed: Deployed, clients: Clients) -> Found:
+    """Check that no failed event waits to be published."""
+    bucket = deployed.resources.get(FAILED_EVENTS)
+    if not bucket:
+        return False, f"{deployed.stack} keeps no failed events: deploy it again, of this version"
+    with asking("s3:ListBucket"):
+        found = clients.s3.list_objects_v2(Bucket=bucket, MaxKeys=SAMPLE)
+    if waiting := found["KeyCount"]:
+        more = " or more" if found["IsTruncated"] else ""
+        return False, (
+            f"{waiting:,}{more} failed events wait in {bucket}, for 30 days: mend what the log of "
+            f"{deployed.function} says, then apitracker redrive --stack {deployed.stack}"
+        )
+    return True, f"no failed events wait in {bucket}"
 
 
 def published(deployed: Deployed, clients: Clients, now: int) -> Found:
@@ -339,7 +357,7 @@ def _is_ours(alarm: dict[str, Any], deployed: Deployed, namespace: str) -> bool:
     return (
         alarm["AlarmName"] in deployed.alarms
         or watched == namespace
-        or watched.startswith(f"{API.namespace}/")
+        or watched.startswith(f"{namespace}/")
         or (watched == "AWS/Lambda" and deployed.function in dimensions)
         or any(f'"{namespace}"' in each for each in queries)
     )
