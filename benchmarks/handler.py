@@ -24,7 +24,8 @@ from benchmarks.measure import MIB, ROOT, Options, Result, ratio, rounds, second
 
 from apitracker.account.tracking import count
 from apitracker.core.envelopes import subscription
-from apitracker.core.metrics import API, Page, Rules, paginate
+from apitracker.core.metric_sets import Choice
+from apitracker.core.metrics import Page, paginate
 
 EVENTS: Final = 1_000
 PAYLOADS: Final = 20
@@ -165,7 +166,8 @@ def _requests() -> Result:
 def _pages(given: dict[str, Any]) -> list[Page]:
     log = subscription(given)
     assert log  # noqa: S101 - no control message
-    return paginate(count(log, Rules(), "")[1], API)
+    [(metrics, share)] = count(log, Choice(), "")[1]
+    return paginate(share, metrics)
 
 
 def _timed(what: str, who: str, folder: Path, environ: dict[str, str]) -> Callable[[], float]:

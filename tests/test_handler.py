@@ -17,7 +17,7 @@ from apitracker.account.handler import handle, make_tracker
 from apitracker.account.publish import UnpublishedError
 from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
 from apitracker.account.tracking import Tracker, assemble
-from apitracker.core.metrics import Rules
+from apitracker.core.metric_sets import Choice
 from apitracker.errors import LogError, SettingsError
 from apitracker.settings import Settings
 
@@ -92,7 +92,7 @@ class TestMake:
     def test_defaults(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Without settings it publishes as the predecessor did, and says what it lacks."""
         made = make_tracker(self.ENVIRON)
-        assert (made.rules, made.settings, made.ledger) == (Rules(), Settings(), None)
+        assert (made.choice, made.settings, made.ledger) == (Choice(), Settings(), None)
         [line] = capsys.readouterr().out.splitlines()
         assert json.loads(line) == {
             "level": "WARNING",
@@ -109,14 +109,16 @@ class TestMake:
     def test_settings(self) -> None:
         """Namespace and rules come from the environment."""
         rules = {"INCLUDE": "eventSource=s3.* eventSource=ec2.* awsRegion=eu-*"}
-        given = {"NAMESPACE": "Mine", "EXCLUDE": "readOnly=true", **rules}
+        given = {
+            "NAMESPACE": "Mine",
+            "EXCLUDE": "readOnly=true",
+            "METRICS": "callers, api",
+            **rules,
+        }
         made = make_tracker(
             self.ENVIRON | {f"APITRACKER_{name}": value for name, value in given.items()}
         )
-        assert made.settings.namespace == "Mine"
-        assert made.rules == Rules(
-            {"eventSource": ("s3.*", "ec2.*"), "awsRegion": ("eu-*",)}, {"readOnly": ("true",)}
-        )
+        assert made.choice == Choice("Mine", ("api", "callers"), rules["INCLUDE"], "readOnly=true")
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -133,7 +135,9 @@ class TestMake:
             ("APITRACKER_LEDGER_DOWN", "ignore"),
             ("APITRACKER_BUDGET", "0"),
             ("APITRACKER_BUDGET", "25001"),
-            ("APITRACKER_KEEP", "caller=*"),
+            ("APITRACKER_KEEP", "errorCode=*"),
+            ("APITRACKER_METRICS", "api,apis"),
+            ("APITRACKER_METRICS", ""),
         ],
     )
     def test_bad_setting(self, name: str, value: str) -> None:

@@ -14,14 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apitracker.core import metrics
+from apitracker.core.metric_sets import API, Choice
 from apitracker.core.metrics import (
-    API,
     Datum,
     Dimension,
-    MetricSet,
     Page,
     Plan,
-    Rules,
     plan,
     request,
     timely,
@@ -86,11 +84,20 @@ class Statistics(NamedTuple):
         return self.total / self.samples
 
 
-def planned(calls: list[Call], rules: Rules | None = None, metrics: MetricSet = API) -> Plan:
+def planned(calls: list[Call], choice: Choice = Choice()) -> Plan:  # noqa: B008 - frozen
     """Count and plan *calls* as the Lambda does."""
-    given = rules or Rules()
-    fields = (*metrics.fields, *given.fields)
-    return plan(group(calls, fields), fields, metrics, given)
+    return plan(group(calls, choice.fields), choice)
+
+
+def chosen(
+    include: Mapping[str, Iterable[str]], exclude: Mapping[str, Iterable[str]] | None = None
+) -> Choice:
+    """The choice with these rules, as settings have them."""
+    texts = (
+        " ".join(f"{field}={glob}" for field, globs in rule.items() for glob in globs)
+        for rule in (include, exclude or {})
+    )
+    return Choice("API-COUNT", ("api",), *texts)
 
 
 def sent(plan: Plan) -> list[dict[str, Any]]:
@@ -189,7 +196,7 @@ class TestPlan:
     )
     def test_pages_are_full_but_never_over_full(self, n: int, pages: list[int]) -> None:
         """A page holds at most 1,000 data, and as many as it may."""
-        found = plan(many(n), API.fields, API, Rules())
+        found = plan(many(n), Choice())
         assert [len(page.datums) for page in found.pages] == pages
         assert [len(json.loads(page.body)["MetricData"]) for page in found.pages] == pages
 
@@ -197,7 +204,7 @@ class TestPlan:
     def test_long_values_make_more_pages(self, character: str) -> None:
         """No page is over 1,000,000 bytes, whatever JSON makes of its values; nothing is lost."""
         counts = many(1000, awsRegion=character * 1024, eventSource=character * 1023 + ".")
-        found = plan(counts, API.fields, API, Rules())
+        found = plan(counts, Choice())
         assert len(found.pages) > 1
         assert max(len(page.body) for page in found.pages) <= 1_000_000
         assert [d["MetricName"] for d in sent(found)] == [f"Name{at:04}" for at in range(1000)]
@@ -209,26 +216,6 @@ class TestPlan:
         shuffled = calls.copy()
         random.shuffle(shuffled)
         assert planned(shuffled) == planned(calls)
-
-    def test_other_sets_and_namespaces(self) -> None:
-        """A set names its namespace, its metric and its dimensions; none is special."""
-        service = MetricSet("s", "API-COUNT/Usage", "errorCode", ("eventSource",))
-        found = planned([Call(T, "A", "s3", errorCode="Denied"), Call(T, "B", "s3")], None, service)
-        assert [json.loads(page.body) for page in found.pages] == [
-            {
-                "Namespace": "API-COUNT/Usage",
-                "MetricData": [
-                    {
-                        "MetricName": name,
-                        "Dimensions": [{"Name": "eventSource", "Value": "s3"}],
-                        "Timestamp": MINUTE,
-                        "Values": [1],
-                        "Counts": [1],
-                    }
-                    for name in ("-", "Denied")
-                ],
-            }
-        ]
 
 
 class TestRules:
@@ -266,22 +253,21 @@ class TestRules:
         self, include: dict[str, list[str]], exclude: dict[str, list[str]], expected: str
     ) -> None:
         """Included is what matches in all fields; excluded, what matches in any."""
-        rules = Rules(_tuples(include), _tuples(exclude))
-        found = planned(list(self.CALLS), rules)
+        found = planned(list(self.CALLS), chosen(include, exclude))
         assert [datum["MetricName"] for datum in sent(found)] == expected.split()
         assert found.excluded == 4 - len(expected.split())
 
     @pytest.mark.parametrize(
-        "rules",
+        "choice",
         [
-            Rules(include={"minute": ("2023-07-10T11:42Z",)}),
-            Rules(exclude={"hour": ("2023-07-10T12*",)}),
-            Rules(include={"day": ("2023-07-10*",), "second": ("2023-07-10T11:42:*",)}),
+            Choice(include="minute=2023-07-10T11:42Z"),
+            Choice(exclude="hour=2023-07-10T12*"),
+            Choice(include="day=2023-07-10* second=2023-07-10T11:42:*"),
         ],
     )
-    def test_times_alone_are_rules_too(self, rules: Rules) -> None:
+    def test_times_alone_are_rules_too(self, choice: Choice) -> None:
         """A rule of nothing but times, which settings take, keeps and leaves out like others."""
-        found = planned([Call(T, "In", "s3", "eu"), Call(T + 3_600, "Out", "s3", "eu")], rules)
+        found = planned([Call(T, "In", "s3", "eu"), Call(T + 3_600, "Out", "s3", "eu")], choice)
         assert [datum["MetricName"] for datum in sent(found)] == ["In"]
         assert found.excluded == 1
 
@@ -301,7 +287,7 @@ class TestRules:
         exclude: dict[str, tuple[str, ...]],
     ) -> None:
         """What is kept and what is excluded make all calls; what is kept stays as it was."""
-        found = planned(calls, Rules(include, exclude))
+        found = planned(calls, chosen(include, exclude))
         kept = sum(datum.calls for page in found.pages for datum in page.datums)
         assert kept + found.excluded == len(calls)
         everything = ours(sent(planned(calls)))
@@ -426,7 +412,7 @@ class TestModel:
     )
     def test_bodies_are_valid(self, counts: dict[Row, int]) -> None:
         """Whatever is counted, botocore finds nothing wrong in the body, nor do we lose a call."""
-        found = plan(counts, API.fields, API, Rules())
+        found = plan(counts, Choice())
         for page in found.pages:
             body = json.loads(page.body)
             assert body.keys() == {"Namespace", "MetricData"}
@@ -459,7 +445,7 @@ class TestModel:
 
     def test_request_of_a_part(self) -> None:
         """A page's body is what `request` writes of its data."""
-        for page in plan(many(3), API.fields, API, Rules()).pages:
+        for page in plan(many(3), Choice()).pages:
             body = request("API-COUNT", page.datums)
             assert page == Page("api.0", "API-COUNT", page.datums, body)
 
@@ -473,7 +459,3 @@ def _check(text: str, shape: str) -> None:
 
 def _datum(name: str = "GetObject", timestamp: int = MINUTE) -> Datum:
     return Datum(name, (Dimension("awsRegion", "eu-west-1"),), timestamp, [1], [1])
-
-
-def _tuples(rules: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
-    return {field: tuple(globs) for field, globs in rules.items()}

@@ -13,7 +13,8 @@ import pytest
 from apitracker.account import backfill
 from apitracker.account.publish import OUT_OF_TIME
 from apitracker.account.signing import Response, TransportError
-from apitracker.core.metrics import API, Page, Rules, plan
+from apitracker.core.metric_sets import Choice
+from apitracker.core.metrics import Page, plan
 from apitracker.errors import UsageError
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
@@ -70,25 +71,9 @@ def pages(*minutes: int, name: str = "Get", calls: int = 2) -> list[Page]:
         page
         for minute in minutes
         for page in plan(
-            {(name, "r", "s", minute): calls, ("Put", "r", "s", minute): 1},
-            API.fields,
-            API,
-            Rules(),
+            {(name, "r", "s", minute): calls, ("Put", "r", "s", minute): 1}, Choice()
         ).pages
     ]
-
-
-def test_fields() -> None:
-    """What the rules ask for is counted by too, each field once."""
-    rules = Rules({"eventSource": ("s3.*",), "readOnly": ("true",)})
-
-    assert backfill.fields(API, rules) == (
-        "eventName",
-        "awsRegion",
-        "eventSource",
-        "second",
-        "readOnly",
-    )
 
 
 def test_outlook() -> None:

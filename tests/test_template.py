@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import fields
 
 from apitracker.account.emf import DIMENSION, SUFFIX, UNITS
-from apitracker.core.metrics import API
+from apitracker.core.metric_sets import API
 from apitracker.core.selection import parse_where
 from apitracker.core.tally import FIELDS
 from apitracker.settings import MOST_METRICS, PREFIX, Settings

@@ -98,7 +98,7 @@ def test_every_record_is_in_one_place(tracker: Tracker, cloudwatch: CloudWatch) 
         ("record 8", "eventTime 'yesterday' is no time"),
     ]
     assert (tracked.pages, published.requests, published.datums, published.calls) == (1, 1, 2, 3)
-    assert (tracked.excluded, tracked.others, tracked.before) == (0, 0, False)
+    assert (counts.excluded, tracked.others, tracked.before) == (0, 0, False)
     assert [(r.datum.metric_name, r.datum.timestamp, r.reason) for r in published.refused] == [
         ("GetObject", 1_788_703_980, "older than two weeks, or more than two hours ahead")
     ]
@@ -131,7 +131,7 @@ def test_rules(tracker: Tracker, cloudwatch: CloudWatch) -> None:
 
     tracked = done(records, ruled)
 
-    assert (tracked.counts.counted, tracked.excluded, tracked.published.calls) == (3, 2, 1)
+    assert (tracked.counts.counted, tracked.counts.excluded, tracked.published.calls) == (3, 2, 1)
     assert cloudwatch.names() == ["PutObject"]
 
 
@@ -167,7 +167,11 @@ class TestOwnCalls:
 
         tracked = done(records, set_to(tracker, own_role=OWN))
 
-        assert (tracked.counts.counted, tracked.excluded, tracked.published.calls) == (5, 2, 3)
+        assert (tracked.counts.counted, tracked.counts.excluded, tracked.published.calls) == (
+            5,
+            2,
+            3,
+        )
         assert cloudwatch.calls() == 3
 
     def test_they_end(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
@@ -193,7 +197,7 @@ class TestOwnCalls:
 
         tracked = done(records, set_to(tracker, own_role=OWN, include="caller=*Alice"))
 
-        assert (tracked.excluded, cloudwatch.calls()) == (1, 2)
+        assert (tracked.counts.excluded, cloudwatch.calls()) == (1, 2)
 
 
 class TestBudget:
@@ -359,7 +363,9 @@ def test_real_records_are_the_golden_counts(
         ("include", "eventSource"),
         ("exclude", "user=Alice"),
         ("keep", "eventName"),
-        ("keep", "caller=*"),
+        ("keep", "errorCode=*"),
+        ("metrics", "apis"),
+        ("metrics", ""),
     ],
 )
 def test_bad_settings(name: str, value: str, tracker: Tracker) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 
 import click
 from click.shell_completion import get_completion_class
+from msgspec.structs import replace
 
 from apitracker.core.metrics import Datum
 from apitracker.core.selection import Selection, parse_where
@@ -169,6 +170,12 @@ def _store_option(command: Command) -> Command:
     )(command)
 
 
+_metrics_option = click.option(
+    "--metrics",
+    metavar="SET,…",
+    help="The metric sets: api, service, account, outcomes, callers, throttled-callers.  [default:"
+    " api, or APITRACKER_METRICS]",
+)
 _stack_option = click.option(
     "--stack", default="cloudwatch-api-tracker", show_default=True, help="The name of its stack."
 )
@@ -327,6 +334,7 @@ def top(  # noqa: PLR0913 - options of a command
 
 @cli.command()
 @_sources
+@_metrics_option
 @click.option(
     "--since", type=_Time(), help="From this eventTime on: 14d is all that CloudWatch takes."
 )
@@ -344,6 +352,7 @@ def publish(  # noqa: PLR0913 - options of a command
     settings: Settings,
     *,
     source: tuple[str, ...],
+    metrics: str | None,
     since: int | None,
     until: int | None,
     dry_run: bool,
@@ -368,26 +377,23 @@ def publish(  # noqa: PLR0913 - options of a command
     Exit code 0: all was published; 1: something could not be, and is named; 2: wrong usage;
     3: AWS failed, and what was published until then is said.
     """
-    from msgspec.structs import replace
-
     from apitracker.account import backfill, clients
     from apitracker.account.handler import SystemClock
     from apitracker.account.publish import OUT_OF_TIME
     from apitracker.account.signing import CLOUDWATCH
-    from apitracker.core.metrics import API, Rules, plan
+    from apitracker.account.tracking import choose
+    from apitracker.core.metrics import plan
 
     poster = (
         None if dry_run else clients.connection(CLOUDWATCH)
     )  # or it fails before anything is read
-    metrics = replace(API, namespace=settings.namespace)
-    rules = Rules(parse_where(settings.include.split()), parse_where(settings.exclude.split()))
-    by = backfill.fields(metrics, rules)
+    choice = choose(settings if metrics is None else replace(settings, metrics=metrics))
     selection = _selection(since, until, ())
-    question = Question(by, settings.max_log_bytes, selection)
+    question = Question(choice.fields, settings.max_log_bytes, selection)
     balance = Balance()
     founds = _find(source, balance, since, until)
     counts = total(_read(founds, question, settings), question, balance)
-    planned = plan(counts, by, metrics, rules)
+    planned = plan(counts, choice)
     _report(balance, selected=selection.timed)
     if planned.excluded:
         _say(f"{planned.excluded:,} calls are not published, by APITRACKER_INCLUDE and _EXCLUDE")
@@ -397,7 +403,7 @@ def publish(  # noqa: PLR0913 - options of a command
     _say_late(outlook.late)
     sent = f"{outlook.pages:,} requests, {outlook.datums:,} datums, {outlook.calls:,} calls"
     if poster is None:
-        click.echo(f"would publish to {metrics.namespace}: {sent}")
+        click.echo(f"would publish to {choice.namespace}: {sent}")
     elif outlook.pages:
         published = backfill.send(
             planned.pages,
@@ -410,7 +416,7 @@ def publish(  # noqa: PLR0913 - options of a command
             if refusal.reason != OUT_OF_TIME:
                 _say(f"{refusal.datum.metric_name}: not published: {refusal.reason}")
         _say(
-            f"published to {metrics.namespace}: {published.requests:,} requests, "
+            f"published to {choice.namespace}: {published.requests:,} requests, "
             f"{published.datums:,} datums, {published.calls:,} calls"
             + (f"; {len(published.in_doubt):,} may count twice" if published.in_doubt else "")
         )

@@ -38,7 +38,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The embedded store."""
 
     namespace: str = "API-COUNT"
-    """The CloudWatch namespace of the metric set ``api``."""
+    """The CloudWatch namespace of the metric set ``api``; others are in it, at ``/Usage``."""
+
+    metrics: str = "api"
+    """The metric sets that are published, separated by commas or spaces."""
 
     ledger: str = ""
     """The DynamoDB table that remembers what was published; without one, redeliveries count."""
@@ -47,7 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """When the ledger cannot be reached: hold back until it can, or publish all the same."""
 
     budget: int = 5_000
-    """How many distinct metrics the set ``api`` may have in a month."""
+    """How many distinct metrics each metric set may have in a month."""
 
     keep: str = ""
     """Metrics that are admitted beyond the budget: FIELD=GLOB, several separated by spaces."""

@@ -26,6 +26,7 @@ from apitracker.account.signing import (
     TransportError,
 )
 from apitracker.account.tracking import Tracked, Tracker, assemble, track
+from apitracker.core.metric_sets import Choice
 from apitracker.errors import ServiceError
 from apitracker.settings import Settings
 
@@ -36,7 +37,7 @@ from tests.payloads import MINUTE, NOW, FakeClock, Json, event, record
 from tests.runtime import CloudWatch
 
 KEYS = Credentials("123456789012", "secret", "token")
-DECISION = Decision(1_790_000_000, "API-COUNT")
+DECISION = Decision(1_790_000_000, Choice())
 LOG = "0" * 64
 PARTS = frozenset({"api.0", "api.1/0"})
 
@@ -136,12 +137,14 @@ class TestClaims:
 
     def test_the_first_decides(self, book: Ledger) -> None:
         """What was decided first is what all who come later are given."""
-        first = claimed(book, "a", namespace="Mine", others=b"\x01\x80")
+        mine = Choice("Mine", ("api", "callers"), "eventName=A", "eventName=B")
+        first = claimed(book, "a", choice=mine, others={"api": (b"\x01\x80", b"")})
         first.give_back(deadline=book.clock.now() + 9)
-        second = claimed(book, "b", namespace="Other")
+        second = claimed(book, "b", choice=Choice("Other"))
 
         assert first.decision == second.decision
-        assert (second.decision.namespace, second.decision.others) == ("Mine", b"\x01\x80")
+        assert second.decision.choice == mine
+        assert second.decision.others == {"api": (b"\x01\x80", b"")}
         assert (second.done, second.taken_over, second.finished) == (frozenset(), False, False)
 
     def test_one_at_a_time(self, book: Ledger, clock: FakeClock) -> None:
@@ -244,7 +247,9 @@ class TestAdmission:
         for at in range(12):
             each = (one, two)[at % 2]
             series = {(f"N{at}", "r", "s"), (f"M{at}", "r", "s")}
-            beyond = each.budget.beyond(series, book, now=clock.now(), deadline=clock.now() + 9)
+            beyond = each.budgets["api"][0].beyond(
+                series, book, now=clock.now(), deadline=clock.now() + 9
+            )
             admitted_by["admitted"] += len(series - beyond)
         assert admitted_by["admitted"] == 5
 
@@ -463,7 +468,7 @@ class TestTracking:
             deliver.tracker, settings=replace(deliver.tracker.settings, own_role=role)
         )
 
-        assert Deliveries(changed)(event([own])).excluded == 1
+        assert Deliveries(changed)(event([own])).counts.excluded == 1
         assert faulty.sent == []
 
 

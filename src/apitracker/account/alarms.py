@@ -7,7 +7,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from apitracker.account.clients import Client, asking
-from apitracker.core.metrics import API, NAME_LENGTH, valid
+from apitracker.core.metric_sets import API
+from apitracker.core.metrics import NAME_LENGTH, valid
 from apitracker.core.times import UNITS
 from apitracker.errors import UsageError
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from apitracker.account.publish import Published, UnpublishedError, publish
 from apitracker.account.retries import Clock, Poster
-from apitracker.core.metrics import Datum, MetricSet, Page, Rules, timely
+from apitracker.core.metrics import Datum, Page, timely
 from apitracker.errors import ServiceError, UsageError
 
 PAGE_SECONDS: Final = 120.0  # of patience with one page, its retries included
@@ -26,11 +26,6 @@ class Outlook(Struct, frozen=True):
     datums: int
     calls: int
     late: list[Datum]
-
-
-def fields(metrics: MetricSet, rules: Rules) -> tuple[str, ...]:
-    """What calls have to be counted by, to be planned as *metrics* by *rules*."""
-    return tuple(dict.fromkeys((*metrics.fields, *rules.fields)))
 
 
 def outlook(pages: Iterable[Page], now: float) -> Outlook:

@@ -7,7 +7,7 @@ comes after that are counted together, as others, so that the totals stay exact.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
@@ -18,14 +18,13 @@ import pybase64
 from apitracker.account import retries
 from apitracker.account.ledger import Ledger, admit, admitted
 from apitracker.account.retries import Clock, Poster
+from apitracker.core.metric_sets import MetricSet, Series
 from apitracker.core.metrics import NAME_LENGTH, VALUE_LENGTH, valid
-from apitracker.core.selection import Selection, predicate
+from apitracker.core.selection import matcher
 
 ALARMS_SECONDS: Final = 900.0  # that what alarms name is remembered
+WORD: Final = re.compile(r"""[^\s"'(),{}=<>]+""")  # of a query: a name may be one
 HASH_BYTES: Final = 9  # of a metric's name and dimensions, which is twelve letters of base64
-
-Series: TypeAlias = tuple[str, ...]
-"""A metric's name and the values of its dimensions."""
 
 Test: TypeAlias = Callable[[Series], bool]
 
@@ -85,14 +84,21 @@ class Budget:
 
 
 def always(
-    keep: Mapping[str, tuple[str, ...]], fields: tuple[str, ...], alarmed: Callable[[float], Test]
+    keep: Mapping[str, tuple[str, ...]], metrics: MetricSet, alarmed: "Alarmed"
 ) -> Callable[[float], Test]:
-    """Make the test of what is always admitted: *keep*, by globs of *fields*, and *alarmed*."""
-    kept = predicate(Selection(where=dict(keep)), fields) if keep else None
+    """
+    Make the test of what *metrics* always admits: what matches *keep*, and what an alarm names.
+
+    *keep* maps fields to globs; each field stands alone, and one that matches is enough.
+    """
+    places = (metrics.metric, *metrics.dimensions)
+    kept = [(places.index(f), matcher(f, globs)) for f, globs in keep.items() if f in places]
 
     def make(deadline: float) -> Test:
-        named = alarmed(deadline)
-        return lambda series: bool(kept and kept(0, series)) or named(series)
+        alarmed.ask(deadline)
+        return lambda series: (
+            any(matches(series[at]) for at, matches in kept) or alarmed.names(series, metrics)
+        )
 
     return make
 
@@ -100,35 +106,32 @@ def always(
 class Alarmed:
     """What alarms name, asked of CloudWatch now and then."""
 
-    def __init__(
-        self, poster: Poster, clock: Clock, namespace: str, dimensions: tuple[str, ...]
-    ) -> None:
+    def __init__(self, poster: Poster, clock: Clock) -> None:
         self._poster = poster
         self._clock = clock
-        self._namespace = namespace
-        self._dimensions = dimensions
         self._asked = 0.0
-        self._names: frozenset[str] = frozenset()
-        self._metrics: frozenset[Series] = frozenset()
+        self._metrics: frozenset[tuple[str, str, frozenset[tuple[str, str]]]] = frozenset()
+        self._expressions: tuple[tuple[str, frozenset[str]], ...] = ()
 
-    def __call__(self, deadline: float) -> Test:
-        """Give the test of a series: does an alarm name it? `ServiceError` if nobody can tell."""
+    def ask(self, deadline: float) -> None:
+        """Ask for the alarms, unless that was a short while ago. `ServiceError` by *deadline*."""
         if self._clock.now() - self._asked > ALARMS_SECONDS:
-            self._names, self._metrics = self._ask(deadline)
+            self._ask(deadline)
             self._asked = self._clock.now()
-        return self._is_named
 
-    def _is_named(self, series: Series) -> bool:
-        name, *values = series
-        name = valid(name, NAME_LENGTH)
-        return (
-            name in self._names
-            or (name, *(valid(value, VALUE_LENGTH) for value in values)) in self._metrics
+    def names(self, series: Series, metrics: MetricSet) -> bool:
+        """Say whether an alarm names the metric *series* of *metrics*, or a query may mean it."""
+        name = valid(series[0], NAME_LENGTH)
+        values = [valid(value, VALUE_LENGTH) for value in series[1:]]
+        pairs = frozenset(zip(metrics.dimensions, values, strict=True))
+        word = (name, *values)[(metrics.metric, *metrics.dimensions).index(metrics.varies)]
+        return (metrics.namespace, name, pairs) in self._metrics or any(
+            word in words and f'"{metrics.namespace}"' in text for text, words in self._expressions
         )
 
-    def _ask(self, deadline: float) -> tuple[frozenset[str], frozenset[Series]]:
-        names: set[str] = set()
-        metrics: set[Series] = set()
+    def _ask(self, deadline: float) -> None:
+        metrics = set()
+        expressions = []
         token = ""
         while True:
             body = {"AlarmTypes": ["MetricAlarm"], "MaxRecords": 100}
@@ -138,12 +141,17 @@ class Alarmed:
                 stats = [
                     query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query
                 ]
-                metrics.update(filter(None, map(self._series, [alarm, *stats])))
+                for each in (alarm, *stats):
+                    pairs = ((d["Name"], d["Value"]) for d in each.get("Dimensions") or ())
+                    named = (each.get("Namespace", ""), each.get("MetricName", ""))
+                    metrics.add((*named, frozenset(pairs)))
                 for query in queries:
-                    names.update(self._words(query.get("Expression") or ""))
+                    text = query.get("Expression") or ""
+                    expressions.append((text, frozenset(WORD.findall(text))))
             token = answer.get("NextToken") or ""
             if not token:
-                return frozenset(names), frozenset(metrics)
+                break
+        self._metrics, self._expressions = frozenset(metrics), tuple(expressions)
 
     def _page(self, body: Mapping[str, Any], deadline: float) -> Mapping[str, Any]:
         response = retries.send(
@@ -156,19 +164,6 @@ class Alarmed:
         if response.status >= 300:  # noqa: PLR2004 - HTTP's own bound of success
             raise retries.refusal("DescribeAlarms", response)
         return msgspec.json.decode(response.body, type=dict[str, Any])
-
-    def _series(self, metric: Mapping[str, Any]) -> Series | None:
-        """Give the series of *metric* if it is in our namespace and has our dimensions."""
-        given = {each["Name"]: each["Value"] for each in metric.get("Dimensions") or ()}
-        if metric.get("Namespace") != self._namespace or given.keys() != {*self._dimensions}:
-            return None
-        return (metric["MetricName"], *(given[name] for name in self._dimensions))
-
-    def _words(self, expression: str) -> Iterable[str]:
-        """Give what may be a metric's name in a query or a search over our namespace."""
-        if f'"{self._namespace}"' not in expression:
-            return ()
-        return re.findall(r"""[^\s"'(),{}=<>]+""", expression)
 
 
 def _hash(series: Series) -> str:

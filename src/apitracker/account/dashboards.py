@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from apitracker.account.clients import Client, Metric, asking, metrics, sums
-from apitracker.core.metrics import API
+from apitracker.core.metric_sets import API
 from apitracker.errors import ServiceError, UsageError
 
 DAYS: Final = 7  # that say which APIs are the busiest

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from apitracker.core.metrics import ABSENT
+from apitracker.core.metric_sets import ABSENT
 
 SUFFIX: Final = "/Tracker"  # behind the namespace of the metrics
 DIMENSION: Final = "FunctionName"

@@ -26,7 +26,7 @@ from apitracker.account.signing import (
     endpoint,
 )
 from apitracker.account.tracking import IN_DOUBT, Tracked, Tracker, assemble, track
-from apitracker.core.metrics import API
+from apitracker.core.metric_sets import API
 from apitracker.errors import ApiTrackerError
 from apitracker.settings import load
 
@@ -112,7 +112,7 @@ def handle(event: Mapping[str, Any], context: Context, tracker: Tracker) -> None
         metrics,
         log=done.log.id,
         name=done.log.name[:LONGEST_TEXT],
-        excluded=done.excluded,
+        excluded=done.counts.excluded,
         pages=done.pages,
         requests=done.published.requests,
         datums=done.published.datums,

@@ -15,6 +15,7 @@ from msgspec import Struct
 from apitracker.account import retries
 from apitracker.account.retries import Clock, Poster
 from apitracker.account.signing import Response
+from apitracker.core.metric_sets import Choice
 from apitracker.errors import ServiceError
 
 # CloudWatch refuses what is older than two weeks or over two hours ahead, so that nothing a log
@@ -38,23 +39,15 @@ class Decision(Struct, frozen=True):
     """
     What was decided when a log was first claimed; every retry keeps to it.
 
-    *decided* is when, in seconds since 1970. *namespace*, *include* and *exclude* are the
-    settings of that moment. *others* and *further* mark, a bit for each in their order, the
-    metrics that are counted as others, and those of the others that are.
+    *decided* is when, in seconds since 1970, *choice* what is published as what by the settings
+    of that moment. *others* says for each metric set which of its metrics are beyond the budget,
+    and which of those that stand for them are: a bit for each, in their order.
     """
 
     decided: int
-    namespace: str
-    include: str = ""
-    exclude: str = ""
-    others: bytes = b""
-    further: bytes = b""
+    choice: Choice
+    others: dict[str, tuple[bytes, bytes]] = {}
     version: int = VERSION
-
-    @property
-    def rules(self) -> tuple[str, str]:
-        """The rules by which calls are chosen, as the settings have them."""
-        return self.include, self.exclude
 
 
 class Ledger(Struct, frozen=True):

@@ -133,8 +133,8 @@ def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN40
     log = subscription(event, max_bytes=tracker.settings.max_log_bytes)
     if log is None:
         return Redriven(key, done=True, text="a control message")
-    _, kept = count(log, tracker.rules, tracker.settings.own_role)
-    text = f"{sum(kept.values()):,} calls"
+    counts, _ = count(log, tracker.choice, tracker.settings.own_role)
+    text = f"{counts.counted - counts.excluded:,} calls"
     if tracker.ledger:
         deadline = tracker.clock.now() + MARGIN
         finished, marked = ledger.look_up(tracker.ledger, log.id, deadline=deadline)

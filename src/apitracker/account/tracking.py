@@ -7,20 +7,33 @@ it again.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from apitracker.account.budget import Alarmed, Budget, Series, always
+from apitracker.account.budget import Alarmed, Budget, always
 from apitracker.account.ledger import Claim, Decision, HeldError, Ledger, claim
 from apitracker.account.publish import PATIENCE, Published, UnpublishedError, publish
 from apitracker.account.retries import Clock, Poster
 from apitracker.core.envelopes import subscription
-from apitracker.core.metrics import API, OTHERS, Page, Rules, api, choose, others, paginate
+from apitracker.core.metric_sets import (
+    SETS,
+    Choice,
+    MetricSet,
+    Series,
+    divert,
+    from_bits,
+    other,
+    others,
+    project,
+    require_sets,
+    sift,
+    to_bits,
+)
+from apitracker.core.metrics import Page, paginate
 from apitracker.core.model import Log, Rejected
 from apitracker.core.records import parts
 from apitracker.core.selection import parse_where
@@ -43,19 +56,29 @@ OWN_CALLS: Final = frozenset(
 IN_DOUBT: Final = "in doubt"  # a note that a page may have been counted twice
 OWN_NAMES: Final = frozenset(name for _, name in OWN_CALLS)
 GIVE_BACK_SECONDS: Final = 1.0  # of the margin
-OTHER_OTHERS: Final = (OTHERS, OTHERS, OTHERS)  # beyond the budget of others too
+KEEPABLE: Final = tuple(
+    dict.fromkeys(
+        f for each in SETS.values() for f in each.fields if f not in {"second", "outcome"}
+    )
+)
+
+Shares: TypeAlias = list[tuple[MetricSet, Mapping[Row, int]]]
+"""What is published as each metric set, where there is anything."""
 
 
 class Tracker(Struct, frozen=True):
-    """All that tracking needs from outside, handed over once."""
+    """
+    All that tracking needs from outside, handed over once.
+
+    Each metric set has two budgets: of its metrics, and of those that stand for what is beyond it.
+    """
 
     settings: Settings
-    rules: Rules
+    choice: Choice
     poster: Poster
     clock: Clock
     ledger: Ledger | None
-    budget: Budget
-    others: Budget
+    budgets: dict[str, tuple[Budget, Budget]]
 
 
 class Note(Protocol):
@@ -66,10 +89,16 @@ class Note(Protocol):
 
 
 class Counts(Struct):
-    """What a log holds, and how often; the records balance."""
+    """
+    What a log holds, and how often; the records balance.
+
+    *excluded* are calls that are counted, and that a rule, or being our own, keeps from being
+    published.
+    """
 
     received: int = 0
     counted: int = 0
+    excluded: int = 0
     duplicates: int = 0
     skipped: Counter[str] = msgspec.field(default_factory=Counter)
     rejected: list[Rejected] = msgspec.field(default_factory=list)
@@ -80,44 +109,56 @@ class Tracked(Struct, frozen=True):
     """
     What became of a log.
 
-    *excluded* are calls that a rule, or being our own, keeps from being published, *others* those
-    that are counted together beyond the budget. *before* says that all of it was published by an
-    earlier delivery; then nothing of it was now.
+    *others* are calls that are counted together, beyond the budget. *before* says that all of it
+    was published by an earlier delivery; then nothing of it was now.
     """
 
     log: Log
     counts: Counts
     published: Published
     pages: int = 0
-    excluded: int = 0
     others: int = 0
     before: bool = False
 
 
 def assemble(settings: Settings, cloudwatch: Poster, dynamodb: Poster, clock: Clock) -> Tracker:
     """Build a tracker by *settings*. `SettingsError` names the one that cannot be read."""
-    metrics = api(settings.namespace)
-    keep = _where("KEEP", settings.keep)
-    if strange := keep.keys() - {*API.fields[:-1]}:
+    choice = choose(settings)
+    with _reading("KEEP"):
+        keep = parse_where(settings.keep.split())
+    if strange := keep.keys() - {*KEEPABLE}:
         raise SettingsError(
-            f"APITRACKER_KEEP: {', '.join(sorted(strange))} is not in the name or dimensions of a "
-            f"metric: choose from {', '.join(API.fields[:-1])}"
+            f"{PREFIX}KEEP: {', '.join(sorted(strange))} is not in the name or dimensions of a "
+            f"metric: choose from {', '.join(KEEPABLE)}"
         )
-    alarmed = Alarmed(cloudwatch, clock, settings.namespace, metrics.dimensions)
+    alarmed = Alarmed(cloudwatch, clock)
     return Tracker(
         settings,
-        rules(settings.include, settings.exclude),
+        choice,
         cloudwatch,
         clock,
         Ledger(settings.ledger, dynamodb, clock) if settings.ledger else None,
-        Budget(metrics.name, settings.budget, always(keep, API.fields[:-1], alarmed)),
-        Budget("other", max(1, settings.budget // 10)),
+        {
+            each.name: (
+                Budget(each.name, settings.budget, always(keep, each, alarmed)),
+                Budget(f"{each.name}.other", max(1, settings.budget // 10)),
+            )
+            for each in choice.sets
+        },
     )
 
 
-def rules(include: str, exclude: str) -> Rules:
-    """Read the rules of settings. `SettingsError` names the one that is none."""
-    return Rules(_where("INCLUDE", include), _where("EXCLUDE", exclude))
+def choose(settings: Settings) -> Choice:
+    """Read what *settings* publish as what. `SettingsError` names the one that cannot be read."""
+    names = settings.metrics.replace(",", " ").split()
+    with _reading("METRICS"):
+        require_sets(names)
+    with _reading("INCLUDE"):
+        parse_where(settings.include.split())
+    with _reading("EXCLUDE"):
+        parse_where(settings.exclude.split())
+    metrics = tuple(name for name in SETS if name in names)
+    return Choice(settings.namespace, metrics, settings.include, settings.exclude)
 
 
 def track(
@@ -134,17 +175,18 @@ def track(
     if log is None:
         return None
     deadline = until - MARGIN_SECONDS
-    counts, kept = count(log, tracker.rules, tracker.settings.own_role)
-    if not kept:
+    choice = tracker.choice
+    counts, shares = count(log, choice, tracker.settings.own_role)
+    if not shares:
         # And no claim: with a log that holds nothing but our own calls they end.
-        return Tracked(log, counts, Published(), excluded=counts.counted)
-    decision, claimed = _begin(log, kept, tracker, claimant, until=until, note=note)
+        return Tracked(log, counts, Published())
+    decision, claimed = _begin(log, shares, tracker, claimant, until=until, note=note)
     if claimed and claimed.finished:
         return Tracked(log, counts, Published(), before=True)
-    if decision.rules != (tracker.settings.include, tracker.settings.exclude):
+    if decision.choice != choice:
         # Settings have changed since the log was first claimed: what was decided then stays.
-        counts, kept = count(log, rules(*decision.rules), tracker.settings.own_role)
-    pages, beyond = cut_pages(kept, decision)
+        counts, shares = count(log, decision.choice, tracker.settings.own_role)
+    pages, beyond = cut_pages(shares, decision)
 
     def doubt(page: Page) -> None:
         note(IN_DOUBT, log=log.id, page=page.id, calls=page.calls)
@@ -167,17 +209,16 @@ def track(
             with suppress(ServiceError):  # it ends by itself
                 claimed.give_back(deadline=deadline + GIVE_BACK_SECONDS)
         raise
-    excluded = counts.counted - sum(kept.values())
-    return Tracked(log, counts, published, len(pages), excluded, beyond)
+    return Tracked(log, counts, published, len(pages), beyond)
 
 
-def count(log: Log, rules: Rules, own_role: str) -> tuple[Counts, Mapping[Row, int]]:
+def count(log: Log, choice: Choice, own_role: str) -> tuple[Counts, Shares]:
     """
-    Count the calls of *log*, each eventID once, and give those to be published, as `API` has them.
+    Count the calls of *log*, each eventID once, and divide them among the sets of *choice*.
 
-    Left out is what *rules* exclude, and what *own_role* called in order to track.
+    Left out is what its rules exclude, and what *own_role* called in order to track.
     """
-    fields = (*API.fields, *rules.fields)
+    fields = choice.fields
     counts = _read(log, fields)
     called = {row[0] for row in counts.rows}
     if own_role and isinstance(log.body, list) and not OWN_NAMES.isdisjoint(called):
@@ -191,30 +232,35 @@ def count(log: Log, rules: Rules, own_role: str) -> tuple[Counts, Mapping[Row, i
                 if row[-1] == own_role and (row[2], row[0]) in OWN_CALLS
             }
         )
-    kept, _ = choose(counts.rows, fields, API, rules)
-    return counts, kept
+    kept = sift(counts.rows, fields, choice.rules)
+    counts.excluded = counts.counted - sum(kept.values())
+    divided = [(each, project(kept, fields, each)) for each in choice.sets]
+    return counts, [(metrics, share) for metrics, share in divided if share]
 
 
-def cut_pages(kept: Mapping[Row, int], decision: Decision) -> tuple[list[Page], int]:
-    """Cut *kept* into pages as was decided; and say how many calls are counted as others."""
-    metrics = api(decision.namespace)
-    if not decision.others:
-        return paginate(kept, metrics), 0
-    beyond = _marked(decision.others, {row[:-1] for row in kept})
-    further = _marked(decision.further, {_other(each) for each in beyond})
-    moved: Counter[Row] = Counter()
-    for row, n in kept.items():
-        if row[:-1] in beyond:
-            other = _other(row[:-1])
-            moved[(*(OTHER_OTHERS if other in further else other), row[-1])] += n
-    stay = {row: n for row, n in kept.items() if row[:-1] not in beyond}
-    pages = [*paginate(stay, metrics), *paginate(moved, others(decision.namespace))]
-    return pages, moved.total()
+def cut_pages(shares: Shares, decision: Decision) -> tuple[list[Page], int]:
+    """Cut *shares* into pages as was decided; and say how many calls are counted as others."""
+    pages: list[Page] = []
+    beyond = 0
+    for metrics, share in shares:
+        bits = decision.others.get(metrics.name)
+        if bits is None:
+            pages += paginate(share, metrics)
+            continue
+        stay, moved = divert(share, metrics, *_beyond(bits, share, metrics))
+        beyond += moved.total()
+        if others(metrics) == metrics:
+            pages += paginate(moved + Counter(stay), metrics)
+        else:
+            pages += [*paginate(stay, metrics), *paginate(moved, others(metrics))]
+    return pages, beyond
 
 
-def _where(name: str, text: str) -> dict[str, tuple[str, ...]]:
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Blame the setting *name* for what cannot be read."""
     try:
-        return parse_where(text.split())
+        yield
     except UsageError as e:
         raise SettingsError(f"{PREFIX}{name}: {e}") from e
 
@@ -233,16 +279,16 @@ def _read(log: Log, fields: tuple[str, ...]) -> Counts:
 
 
 def _begin(  # noqa: PLR0913 - what a claim is made of
-    log: Log, kept: Mapping[Row, int], tracker: Tracker, claimant: str, *, until: float, note: Note
+    log: Log, shares: Shares, tracker: Tracker, claimant: str, *, until: float, note: Note
 ) -> tuple[Decision, Claim | None]:
     """Decide what becomes of *log*, and claim it where there is a ledger."""
     deadline = until - MARGIN_SECONDS
     if tracker.ledger is None:
-        return _decide(kept, tracker, None, deadline), None
+        return _decide(shares, tracker, None, deadline), None
     hold = tracker.settings.ledger_down == "hold"
     by = deadline if hold else min(deadline, tracker.clock.now() + PATIENCE)
     try:
-        decision = _decide(kept, tracker, tracker.ledger, by)
+        decision = _decide(shares, tracker, tracker.ledger, by)
         claimed = claim(
             tracker.ledger, log.id, decision, claimant=claimant, until=until, deadline=by
         )
@@ -252,44 +298,27 @@ def _begin(  # noqa: PLR0913 - what a claim is made of
         if hold:
             raise
         note("published without the ledger", log=log.id, fault=str(e))
-        return _decide(kept, tracker, None, deadline), None
+        return _decide(shares, tracker, None, deadline), None
     return claimed.decision, claimed
 
 
-def _decide(
-    kept: Mapping[Row, int], tracker: Tracker, ledger: Ledger | None, deadline: float
-) -> Decision:
-    """Hold the metrics of *kept* against the budget."""
+def _decide(shares: Shares, tracker: Tracker, ledger: Ledger | None, deadline: float) -> Decision:
+    """Hold the metrics of *shares* against their budgets."""
     now = tracker.clock.now()
-    settings = tracker.settings
-    series = {row[:-1] for row in kept}
-    beyond = tracker.budget.beyond(series, ledger, now=now, deadline=deadline)
-    moved = {_other(each) for each in beyond}
-    further = tracker.others.beyond(moved, ledger, now=now, deadline=deadline)
-    return Decision(
-        int(now),
-        settings.namespace,
-        settings.include,
-        settings.exclude,
-        _bits(beyond, series),
-        _bits(further, moved),
-    )
+    decided: dict[str, tuple[bytes, bytes]] = {}
+    for metrics, share in shares:
+        first, second = tracker.budgets[metrics.name]
+        series = {row[:-1] for row in share}
+        if beyond := first.beyond(series, ledger, now=now, deadline=deadline):
+            moved = {other(each, metrics) for each in beyond}
+            further = second.beyond(moved, ledger, now=now, deadline=deadline)
+            decided[metrics.name] = (to_bits(beyond, series), to_bits(further, moved))
+    return Decision(int(now), tracker.choice, decided)
 
 
-def _other(series: Series) -> Series:
-    """Give the metric that stands for *series* beyond the budget: its name is left out."""
-    return (OTHERS, *series[1:])
-
-
-def _bits(some: AbstractSet[Series], among: AbstractSet[Series]) -> bytes:
-    """Write *some* as one bit for each of *among*, in their order; nothing if there are none."""
-    if not some:
-        return b""
-    number = sum(1 << at for at, each in enumerate(sorted(among)) if each in some)
-    return number.to_bytes(len(among) // 8 + 1, "little")
-
-
-def _marked(bits: bytes, among: AbstractSet[Series]) -> set[Series]:
-    """Read what `_bits` wrote."""
-    number = int.from_bytes(bits, "little")
-    return {each for at, each in enumerate(sorted(among)) if number >> at & 1}
+def _beyond(
+    bits: tuple[bytes, bytes], share: Mapping[Row, int], metrics: MetricSet
+) -> tuple[set[Series], set[Series]]:
+    """Read what was decided: the series beyond the budget, and those for them that are too."""
+    beyond = from_bits(bits[0], {row[:-1] for row in share})
+    return beyond, from_bits(bits[1], {other(each, metrics) for each in beyond})

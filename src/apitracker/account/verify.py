@@ -9,7 +9,7 @@ from msgspec import Struct
 from apitracker.account import stacks
 from apitracker.account.clients import Client, Metric, RefusedError, asking, metrics, pages, sums
 from apitracker.account.stacks import FAILED_EVENTS, FUNCTION, GROUP, TRAIL
-from apitracker.core.metrics import API
+from apitracker.core.metric_sets import API
 from apitracker.settings import PREFIX
 
 HOURS: Final = 3  # looked back, for invocations, their errors, and metrics

@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricDa
 import hashlib
 import operator
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -17,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from apitracker.core.selection import Selection, predicate
+from apitracker.core.metric_sets import ABSENT, Choice, MetricSet, project, sift
 from apitracker.core.tally import Row
 
 PAGE_DATUMS: Final = 1_000  # in one request
@@ -26,40 +25,6 @@ OLDEST: Final = 14 * 86_400  # seconds before now
 NEWEST: Final = 2 * 3_600  # seconds after now
 NAME_LENGTH: Final = 255  # of a MetricName
 VALUE_LENGTH: Final = 1_024  # of a dimension's value
-USAGE: Final = "/Usage"  # behind a namespace: where counts are that are not by API
-ABSENT: Final = "-"  # what the predecessor publishes for a missing value
-
-
-class MetricSet(Struct, frozen=True):
-    """One way to publish calls: a metric named by a field, with dimensions named by fields."""
-
-    name: str
-    namespace: str
-    metric: str
-    dimensions: tuple[str, ...]
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """What calls are told apart by, as `tally.group` takes it."""
-        return (self.metric, *self.dimensions, "second")
-
-
-API: Final = MetricSet("api", "API-COUNT", "eventName", ("awsRegion", "eventSource"))
-OTHERS: Final = "__other__"  # what is counted together, beyond the budget of metrics
-
-
-def api(namespace: str) -> MetricSet:
-    """Give the set `API` in *namespace*."""
-    return msgspec.structs.replace(API, namespace=namespace)
-
-
-def others(namespace: str) -> MetricSet:
-    """
-    Give the set of the calls whose metrics are beyond the budget of `api`.
-
-    It is in another namespace, so that whoever adds up *namespace* by name finds names of APIs.
-    """
-    return msgspec.structs.replace(API, name="other", namespace=f"{namespace}{USAGE}")
 
 
 class Dimension(Struct, frozen=True, rename="pascal"):
@@ -91,24 +56,6 @@ class Datum(Struct, frozen=True, rename="pascal"):
         return sum(map(operator.mul, self.values, self.counts))
 
 
-class Rules(Struct, frozen=True):
-    """
-    Which calls are published: those that *include* matches, but not those that *exclude* does.
-
-    Both map fields to globs, as `Selection.where` does. An empty *include* matches all. Of
-    *exclude* each field stands alone: one that matches is enough.
-    """
-
-    include: dict[str, tuple[str, ...]] = {}
-    exclude: dict[str, tuple[str, ...]] = {}
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields that have to be known, beside the second."""
-        rules = (Selection(where=self.include), Selection(where=self.exclude))
-        return tuple(dict.fromkeys(field for rule in rules for field in rule.plain))
-
-
 class Page(Struct, frozen=True):
     """
     The data of one PutMetricData request, and its *body* in AWS JSON 1.0.
@@ -134,38 +81,19 @@ class Plan(Struct, frozen=True):
     excluded: int = 0
 
 
-def plan(
-    counts: Mapping[Row, int], fields: Sequence[str], metrics: MetricSet, rules: Rules
-) -> Plan:
+def plan(counts: Mapping[Row, int], choice: Choice) -> Plan:
     """
-    Plan how *counts* by *fields* are published as *metrics*.
+    Plan how *counts* by the fields of *choice* are published.
 
-    *fields* begin with those of *metrics*; those of *rules* follow. The same counts give the same
-    pages, whatever the time and the order.
+    The same counts give the same pages, whatever the time and the order.
     """
-    kept, excluded = choose(counts, fields, metrics, rules)
-    return Plan(paginate(kept, metrics), excluded)
-
-
-def choose(
-    counts: Mapping[Row, int], fields: Sequence[str], metrics: MetricSet, rules: Rules
-) -> tuple[Mapping[Row, int], int]:
-    """
-    Give the counts by the fields of *metrics* that *rules* let through, and how many calls do not.
-
-    *counts* and *fields* are as for `plan`.
-    """
-    kept, excluded = counts, 0
-    if rules.include or rules.exclude:
-        kept, excluded = _kept(counts, fields, rules)
-    width = len(metrics.fields)
-    if len(fields) > width or any("" in row for row in kept):
-        # What is not published does not tell rows apart, nor do an absent name and ABSENT itself.
-        merged: Counter[Row] = Counter()
-        for row, n in kept.items():
-            merged[tuple([ABSENT if value == "" else value for value in row[:width]])] += n
-        kept = merged
-    return kept, excluded
+    kept = sift(counts, choice.fields, choice.rules)
+    pages = [
+        page
+        for metrics in choice.sets
+        for page in paginate(project(kept, choice.fields, metrics), metrics)
+    ]
+    return Plan(pages, sum(counts.values()) - sum(kept.values()))
 
 
 def paginate(counts: Mapping[Row, int], metrics: MetricSet) -> list[Page]:
@@ -218,21 +146,6 @@ _TAKEN: Final = re.compile(r"(?!:)[ -~]*[!-~][ -~]*")
 _HASHED: Final = re.compile(r"~[0-9a-f]{12}\Z")  # a name that only looks as if it were made here
 _BAD: Final = re.compile(r"[^ -~]|\A:")
 _encode = msgspec.json.Encoder().encode
-
-
-def _kept(
-    counts: Mapping[Row, int], fields: Sequence[str], rules: Rules
-) -> tuple[dict[Row, int], int]:
-    """Give the counts that the rules let through, and how many calls they do not."""
-    second = fields.index("second")
-    included = predicate(Selection(where=rules.include), fields)
-    excluded = [predicate(Selection(where={f: g}), fields) for f, g in rules.exclude.items()]
-    kept = {
-        row: n
-        for row, n in counts.items()
-        if included(row[second], row) and not any(test(row[second], row) for test in excluded)
-    }
-    return kept, sum(counts.values()) - sum(kept.values())
 
 
 def _datums(counts: Mapping[Row, int], metrics: MetricSet) -> Iterator[Datum]:
