@@ -7,18 +7,16 @@ QUIET = --quiet --disable-pip-version-check
 .PHONY: run test check package bench clean
 .DEFAULT_GOAL = run
 
-# A synthetic trail, its counts, and who is throttled and denied.
+# A synthetic trail, its counts, who is throttled, who is behind it, and who is denied.
 run: .venv/run
 	@test -d sample-trail || $(BIN)/apitracker sample sample-trail
 	@$(BIN)/apitracker ingest sample-trail
 	@printf '\nThe busiest APIs:\n'
 	@$(BIN)/apitracker top 10
-	@printf '\nThrottled, and who was:\n'
-	@$(BIN)/apitracker top 5 --by eventName,caller --where outcome=throttled
-	@printf '\nWho calls the API that is throttled:\n'
-	@$(BIN)/apitracker top 3 --by caller --where eventName=DescribeInstances
+	@printf '\nThrottled, and who is behind it:\n'
+	@$(BIN)/apitracker throttles | head -n 12
 	@printf '\nDenied, and who was:\n'
-	@$(BIN)/apitracker top 5 --by eventName,caller --where outcome=denied
+	@$(BIN)/apitracker denials | head -n 17
 	@printf '\nNext, with your own logs:\n'
 	@printf '  $(BIN)/apitracker count FOLDER --by minute,eventName\n'
 	@printf '  $(BIN)/apitracker ingest s3://BUCKET/PREFIX --store mine.duckdb\n'

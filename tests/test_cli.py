@@ -26,6 +26,8 @@ COMMANDS = [
     "count",
     "ingest",
     "top",
+    "throttles",
+    "denials",
     "publish",
     "alarm",
     "dashboard",

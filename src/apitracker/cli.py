@@ -60,7 +60,8 @@ def cli(ctx: click.Context) -> None:
       apitracker count trail                   count the calls in log files
       apitracker ingest trail                  keep the counts in usage.duckdb
       apitracker top                           the busiest APIs of all time
-      apitracker top --where outcome=denied --by caller,eventName
+      apitracker throttles                     who is throttled, and who is behind it
+      apitracker denials                       who is denied what
     """
     settings, unknown = load(os.environ)
     for name in unknown:
@@ -119,15 +120,19 @@ BY: Final = ("eventSource", "eventName")
 
 def _selecting(command: Command) -> Command:
     """Add the options that say which calls, by what, and in which form."""
+    return click.option(
+        "--by",
+        type=_Fields(),
+        default=",".join(BY),
+        show_default=True,
+        help="Count by these fields, in this order.",
+    )(_filtering(command))
+
+
+def _filtering(command: Command) -> Command:
+    """Add the options that say which calls, and in which form."""
     for option in reversed(
         (
-            click.option(
-                "--by",
-                type=_Fields(),
-                default=",".join(BY),
-                show_default=True,
-                help="Count by these fields, in this order.",
-            ),
             click.option(
                 "--since", type=_Time(), help="From this eventTime on: 2026-10-01T12:30Z, 2h, 7d."
             ),
@@ -180,6 +185,10 @@ _stack_option = click.option(
     "--stack", default="cloudwatch-api-tracker", show_default=True, help="The name of its stack."
 )
 _sources = click.argument("source", nargs=-1, required=True)
+_sources_if_any = click.argument("source", nargs=-1)
+_all_incidents = click.option(
+    "--all", "everything", is_flag=True, help="All APIs and callers, not the worst ten, in a table."
+)
 
 
 def _selection(since: int | None, until: int | None, where: tuple[str, ...]) -> Selection:
@@ -330,6 +339,101 @@ def top(  # noqa: PLR0913 - options of a command
     _print(rows, by, form, output)
     if not rows:
         _say("no calls were selected")
+
+
+@cli.command()
+@_sources_if_any
+@_all_incidents
+@_filtering
+@_store_option
+@click.pass_obj
+def throttles(settings: Settings, /, **options: Any) -> None:
+    """
+    Show which APIs are throttled, and who is behind it.
+
+    From log files if SOURCE is given, from the store otherwise. For each API, region and account:
+    how many calls were throttled, the worst second and minute, and all callers of that API in the
+    minutes in which it was throttled, most calls first. Who calls most uses up the quota, throttled
+    or not. --where says which throttled calls count: those of one caller, say; who is behind them
+    is looked for among all.
+
+    What the API lets through by default is said where AWS documents it. Yours may have been raised.
+
+    \b
+    Examples:
+      apitracker throttles
+      apitracker throttles --since 24h --where eventSource=ec2.*
+      apitracker throttles trail --where 'caller=*:role/deployer'
+      apitracker throttles s3://bucket/AWSLogs/111122223333/CloudTrail --since 2h --format json
+
+    Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
+    3: the store or AWS failed.
+    """
+    _print_incidents(settings, "throttled", **options)
+
+
+@cli.command()
+@_sources_if_any
+@_all_incidents
+@_filtering
+@_store_option
+@click.pass_obj
+def denials(settings: Settings, /, **options: Any) -> None:
+    """
+    Show which APIs are denied, and to whom.
+
+    From log files if SOURCE is given, from the store otherwise. For each API, region and account:
+    how many calls were denied, the worst second and minute, and the callers that were denied, most
+    denials first.
+
+    \b
+    Examples:
+      apitracker denials
+      apitracker denials --since 24h --where 'caller=*:role/deployer'
+      apitracker denials trail --format csv -o denials.csv
+
+    Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
+    3: the store or AWS failed.
+    """
+    _print_incidents(settings, "denied", **options)
+
+
+def _print_incidents(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    outcome: str,
+    *,
+    source: tuple[str, ...],
+    everything: bool,
+    since: int | None,
+    until: int | None,
+    where: tuple[str, ...],
+    form: str,
+    output: IO[str],
+    path: Path | None,
+) -> None:
+    """Print the calls that ended with *outcome*, from log files or from the store."""
+    from apitracker.local.throttles import around, incidents, lines, question
+
+    if source and path:
+        raise UsageError("give a SOURCE or --store, not both")
+    selection = _selection(since, until, where)
+    balance = Balance()
+    if source:
+        asked = question(selection, settings.max_log_bytes)
+        founds = _find(source, balance, since, until)
+        counts = total(_read(founds, asked, settings), asked, balance)
+        rows = around(counts, asked.by, selection, outcome)
+    else:
+        from apitracker.local.store import Store
+
+        rows = iter(Store(path or settings.store).refused(outcome, selection))
+    found = incidents(rows, outcome)
+    output.writelines(f"{line}\n" for line in lines(found, form, everything=everything))
+    if not found:
+        _say(f"no calls were {outcome}")
+    if source:
+        _report(balance, selected=selection.timed)
+        _report_exit(balance)
 
 
 @cli.command()

@@ -28,6 +28,7 @@ from apitracker.core.selection import ALL, Selection, matcher
 from apitracker.core.tally import WIDTHS, Row, require_fields
 from apitracker.errors import StoreError
 from apitracker.local.readings import NO_EVENT, Reading, Unread
+from apitracker.local.throttles import Api
 from apitracker.local.totals import Balance
 
 SCHEMA: Final = 1
@@ -164,6 +165,33 @@ class Store:
             """
             found = db.execute(sql, parameters | more).fetchall()
         return [(row[:-1], row[-1]) for row in found]
+
+    def refused(self, outcome: str, selection: Selection = ALL) -> list[Row]:
+        """
+        Give what `throttles.incidents` takes: all calls to an API in minutes in which some failed.
+
+        Each row is a second, API and caller, the calls, and how many of them are refused: ended
+        with *outcome*, and selected. Times are selected for all calls. `UsageError` if a field is
+        not kept.
+        """
+        require_fields(selection.where, kept=True)
+        api, minute = ", ".join(Api._fields), _floor(WIDTHS["minute"])
+        with self._read() as db:
+            series, parameters = _chosen(db, ["outcome"], selection)
+            bounds, more = _bounds(db, selection)
+            sql = f"""
+                WITH timed AS (
+                    SELECT second, {minute} AS minute, series.*, calls,
+                        id IN (SELECT id FROM ({series}) WHERE outcome = $ended) AS ended
+                    FROM (FROM counts {bounds}) JOIN series ON id = series WHERE calls > 0
+                ),
+                hit AS (SELECT DISTINCT {api}, minute FROM timed WHERE ended)
+                SELECT second, {api}, caller, sum(calls)::BIGINT AS calls,
+                    coalesce(sum(calls) FILTER (ended), 0)::BIGINT AS refused
+                FROM timed SEMI JOIN hit USING ({api}, minute)
+                GROUP BY ALL
+            """
+            return db.execute(sql, parameters | more | {"ended": outcome}).fetchall()
 
     def known(self) -> set[tuple[str, str]]:
         """Give the name and etag of each log that was added from where it can be told unchanged."""
