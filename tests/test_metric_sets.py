@@ -1,6 +1,7 @@
 """Which metrics calls become: each set by a worked example, and the laws that hold for all."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from apitracker.core.metric_sets import (
 )
 from apitracker.core.metrics import plan
 from apitracker.core.model import Call
-from apitracker.core.tally import group
+from apitracker.core.tally import Row, group
 from apitracker.errors import UsageError
 
 T = 1_688_989_327  # 2023-07-10T11:42:07Z
@@ -183,6 +184,14 @@ def test_where_others_are() -> None:
     assert [others(each) for each in rest] == rest
 
 
+def seconds(counts: Iterable[tuple[Row, int]]) -> Counter[int]:
+    """The calls of each second."""
+    found: Counter[int] = Counter()
+    for row, n in counts:
+        found[row[-1]] += n
+    return found
+
+
 series = st.tuples(
     st.sampled_from(["A", "B", "C", "D"]),
     st.sampled_from(["eu", "us"]),
@@ -208,13 +217,7 @@ def test_nothing_is_lost_beyond_the_budget(
     assert stay == {row: n for row, n in counts.items() if row[:-1] not in beyond}
     assert {row[0] for row in gone} <= {OTHERS}
     assert not {row[:-1] for row in gone} & further
-    seconds: Counter[int] = Counter()
-    for row, n in [*stay.items(), *gone.items()]:
-        seconds[row[-1]] += n
-    before: Counter[int] = Counter()
-    for row, n in counts.items():
-        before[row[-1]] += n
-    assert seconds == before
+    assert seconds([*stay.items(), *gone.items()]) == seconds(counts.items())
 
 
 @given(st.sets(series), st.data())
