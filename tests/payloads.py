@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,9 +20,11 @@ MINUTE = 1_789_999_980
 
 @dataclass
 class FakeClock:
-    """Time that goes on only while somebody sleeps."""
+    """Time that goes on only while somebody sleeps, and chance that is always the same."""
 
     time: float = NOW
+    chance: float = 0.5
+    waits: list[float] = field(default_factory=list)
 
     def now(self) -> float:
         """Seconds since 1970."""
@@ -30,11 +32,12 @@ class FakeClock:
 
     def sleep(self, seconds: float) -> None:
         """Let time go on."""
+        self.waits.append(seconds)
         self.time += seconds
 
     def random(self) -> float:
         """Give the same number each time."""
-        return 0.5
+        return self.chance
 
 
 def record(number: int = 0, second: int = MINUTE, **fields: Json) -> dict[str, Json]:

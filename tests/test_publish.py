@@ -3,9 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -23,46 +21,10 @@ from apitracker.errors import ServiceError
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests import runtime
+from tests.payloads import MINUTE, NOW, FakeClock
 from tests.runtime import CloudWatch, Fault
 
-NOW = 1_790_000_000.0  # not a minute's start
-MINUTE = 1_789_999_980
 KEYS = Credentials("123456789012", "secret", "token")
-
-
-@dataclass
-class FakeClock:
-    """Time that goes on only while somebody sleeps, and chance that is always the same."""
-
-    time: float = NOW
-    chance: float = 0.5
-    waits: list[float] = field(default_factory=list)
-
-    def now(self) -> float:
-        """Seconds since 1970."""
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        """Let time go on."""
-        self.waits.append(seconds)
-        self.time += seconds
-
-    def random(self) -> float:
-        """Give the same number each time."""
-        return self.chance
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock of the test's own."""
-    return FakeClock()
-
-
-@pytest.fixture
-def cloudwatch(clock: FakeClock) -> Iterator[CloudWatch]:
-    """A CloudWatch of the test's own, that goes by its clock."""
-    with CloudWatch(clock.now).running() as server:
-        yield server
 
 
 def pages(n: int = 3, second: int = MINUTE, calls: int = 1) -> list[Page]:

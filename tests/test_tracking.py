@@ -29,19 +29,6 @@ OWN = "arn:aws:iam::111122223333:role/tracker"
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """A clock of the test's own."""
-    return FakeClock()
-
-
-@pytest.fixture
-def cloudwatch(clock: FakeClock) -> Iterator[CloudWatch]:
-    """A CloudWatch of the test's own, that goes by its clock."""
-    with CloudWatch(clock.now).running() as server:
-        yield server
-
-
-@pytest.fixture
 def tracker(cloudwatch: CloudWatch, clock: FakeClock) -> Iterator[Tracker]:
     """A tracker that publishes to the test's CloudWatch, and has no ledger."""
     keys = Credentials("123456789012", "secret", "token")

@@ -43,12 +43,6 @@ PARTS = frozenset({"api.0", "api.1/0"})
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """A clock of the test's own."""
-    return FakeClock()
-
-
-@pytest.fixture
 def table(client: Callable[[str], Any], name: str) -> Iterator[str]:
     """The name of a table as the stack makes it."""
     dynamodb = client("dynamodb")
@@ -255,13 +249,6 @@ class TestAdmission:
 
 
 # --- a log is tracked with it -------------------------------------------------------------------
-
-
-@pytest.fixture
-def cloudwatch(clock: FakeClock) -> Iterator[CloudWatch]:
-    """A CloudWatch of the test's own, that goes by its clock."""
-    with CloudWatch(clock.now).running() as server:
-        yield server
 
 
 @pytest.fixture

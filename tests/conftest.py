@@ -1,0 +1,25 @@
+"""What tests of publishing share: time that they move, and a CloudWatch that goes by it."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.payloads import FakeClock
+from tests.runtime import CloudWatch
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock of the test's own."""
+    return FakeClock()
+
+
+@pytest.fixture
+def cloudwatch(clock: FakeClock) -> Iterator[CloudWatch]:
+    """A CloudWatch of the test's own, that goes by its clock."""
+    with CloudWatch(clock.now).running() as server:
+        yield server
