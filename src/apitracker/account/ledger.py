@@ -32,7 +32,7 @@ Item = dict[str, dict[str, Any]]
 
 
 class HeldError(ServiceError):
-    """Another execution publishes the same log at this moment. Later it is done, or given up."""
+    """Another execution publishes the same log now, or another version began to: leave it alone."""
 
 
 class Decision(Struct, frozen=True):
@@ -108,7 +108,7 @@ def claim(  # noqa: PLR0913 - what a claim is made of
     Claim *log* for *claimant* until *until*, in seconds since 1970, unless it is finished.
 
     The claim has the *decision* of the first who claimed it, which may be another. `HeldError` if
-    another's claim lasts, `ServiceError` if the ledger cannot be asked by *deadline*.
+    another's claim lasts, or another version's decision; `ServiceError` if the ledger cannot be asked by *deadline*.
     """
     response = _update(
         ledger,
@@ -136,7 +136,7 @@ def claim(  # noqa: PLR0913 - what a claim is made of
         )
     decided = msgspec.json.decode(item["decision"]["S"], type=Decision)
     if decided.version != VERSION:
-        raise ServiceError(
+        raise HeldError(
             f"{log}: another version of apitracker began to publish this log, and cut it into"
             " other pages: run that version's apitracker redrive"
         )
