@@ -108,7 +108,8 @@ def claim(  # noqa: PLR0913 - what a claim is made of
     Claim *log* for *claimant* until *until*, in seconds since 1970, unless it is finished.
 
     The claim has the *decision* of the first who claimed it, which may be another. `HeldError` if
-    another's claim lasts, or another version's decision; `ServiceError` if the ledger cannot be asked by *deadline*.
+    another's claim lasts, or another version decided; `ServiceError` if the ledger cannot be asked
+    by *deadline*.
     """
     response = _update(
         ledger,
