@@ -29,6 +29,7 @@ COMMANDS = [
     "throttles",
     "denials",
     "publish",
+    "reconcile",
     "alarm",
     "dashboard",
     "verify",

@@ -44,6 +44,18 @@ def test_json() -> None:
     ]
 
 
+def test_other_numbers() -> None:
+    """A number may have another name and be negative; one among the fields is one in JSON too."""
+    rows: list[tuple[Row, int]] = [(("Get", 1_234), -1_200)]
+    written = {form: list(lines(rows, ["eventName", "happened"], form, "less")) for form in FORMATS}
+
+    assert written == {
+        "table": ["  less  eventName  happened", "-1,200  Get        1234"],
+        "csv": ["eventName,happened,less", "Get,1234,-1200"],
+        "json": ["[", '  {"eventName": "Get", "happened": 1234, "less": -1200}', "]"],
+    }
+
+
 @pytest.mark.parametrize(
     ("field", "second", "text"),
     [

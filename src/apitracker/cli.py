@@ -4,16 +4,18 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 from msgspec.structs import replace
 
-from apitracker.core.metrics import Datum
+from apitracker.core.metric_sets import API
+from apitracker.core.metrics import Datum, Plan
 from apitracker.core.selection import Selection, parse_where
 from apitracker.core.tally import FIELDS, Row, require_fields
 from apitracker.core.times import parse, write
@@ -30,6 +32,11 @@ from apitracker.local.readings import Question, Reading, Unread, read_all
 from apitracker.local.sources import Found
 from apitracker.local.totals import Balance, total
 from apitracker.settings import Settings, load
+
+if TYPE_CHECKING:
+    from apitracker.account.notes import Key
+    from apitracker.account.publish import Published
+    from apitracker.account.reconcile import Memory
 
 NAMED: Final = 100  # rejected records that are named one by one
 INCOMPLETE, WRONG, FAILED, STOPPED = 1, 2, 3, 130  # exit codes; 0 is that all was counted
@@ -118,6 +125,16 @@ Command = Callable[..., None]
 BY: Final = ("eventSource", "eventName")
 
 
+_format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(tables.FORMATS),
+    default="table",
+    show_default=True,
+    help="How to write the rows.",
+)
+
+
 def _selecting(command: Command) -> Command:
     """Add the options that say which calls, by what, and in which form."""
     return click.option(
@@ -145,14 +162,7 @@ def _filtering(command: Command) -> Command:
                 help="Only calls whose FIELD matches: eventName=Describe*, errorCode=?*. Several"
                 " globs of one field are alternatives; several fields must all match.",
             ),
-            click.option(
-                "--format",
-                "form",
-                type=click.Choice(tables.FORMATS),
-                default="table",
-                show_default=True,
-                help="How to write the rows.",
-            ),
+            _format_option,
             click.option(
                 "-o",
                 "--output",
@@ -485,29 +495,19 @@ def publish(  # noqa: PLR0913 - options of a command
     from apitracker.account.handler import SystemClock
     from apitracker.account.publish import OUT_OF_TIME
     from apitracker.account.signing import CLOUDWATCH
-    from apitracker.account.tracking import choose
-    from apitracker.core.metrics import plan
 
     poster = (
         None if dry_run else clients.connection(CLOUDWATCH)
     )  # or it fails before anything is read
-    choice = choose(settings if metrics is None else replace(settings, metrics=metrics))
-    selection = _selection(since, until, ())
-    question = Question(choice.fields, settings.max_log_bytes, selection)
-    balance = Balance()
-    founds = _find(source, balance, since, until)
-    counts = total(_read(founds, question, settings), question, balance)
-    planned = plan(counts, choice)
-    _report(balance, selected=selection.timed)
-    if planned.excluded:
-        _say(f"{planned.excluded:,} calls are not published, by APITRACKER_INCLUDE and _EXCLUDE")
+    given = settings if metrics is None else replace(settings, metrics=metrics)
+    planned, balance = _plan(given, source, since, until)
     begin = backfill.done(resume, planned.pages) if resume else 0
     clock = SystemClock()
     outlook = backfill.outlook(planned.pages[begin:], clock.now())
     _say_late(outlook.late)
     sent = f"{outlook.pages:,} requests, {outlook.datums:,} datums, {outlook.calls:,} calls"
     if poster is None:
-        click.echo(f"would publish to {choice.namespace}: {sent}")
+        click.echo(f"would publish to {settings.namespace}: {sent}")
     elif outlook.pages:
         published = backfill.send(
             planned.pages,
@@ -520,7 +520,7 @@ def publish(  # noqa: PLR0913 - options of a command
             if refusal.reason != OUT_OF_TIME:
                 _say(f"{refusal.datum.metric_name}: not published: {refusal.reason}")
         _say(
-            f"published to {choice.namespace}: {published.requests:,} requests, "
+            f"published to {settings.namespace}: {published.requests:,} requests, "
             f"{published.datums:,} datums, {published.calls:,} calls"
             + (f"; {len(published.in_doubt):,} may count twice" if published.in_doubt else "")
         )
@@ -529,6 +529,104 @@ def publish(  # noqa: PLR0913 - options of a command
     else:
         _say("there is nothing to publish")
     if outlook.late:
+        raise SystemExit(INCOMPLETE)
+    _report_exit(balance)
+
+
+@cli.command()
+@_sources
+@click.option("--since", type=_Time(), help="From this eventTime on, in whole minutes.")
+@click.option("--until", type=_Time(), help="Before this eventTime, in whole minutes.")
+@click.option(
+    "--publish", "publishing", is_flag=True, help="Publish what is missing, and only that."
+)
+@_stack_option
+@_format_option
+@click.pass_obj
+def reconcile(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    *,
+    source: tuple[str, ...],
+    since: int | None,
+    until: int | None,
+    publishing: bool,
+    stack: str,
+    form: str,
+) -> None:
+    """
+    Compare log files with what CloudWatch has.
+
+    For each metric and minute: how many calls happened, by the files of the trail, and how many
+    were published, by CloudWatch's sums. What differs is printed. Missing are events that
+    CloudTrail does not send to CloudWatch Logs, such as those over 256 KB, and what passed by
+    while the subscription filter was disabled; too many is what came in two payloads. Calls beyond
+    the budget of metrics are found in __other__, where they were counted.
+
+    SOURCE has to be all that the tracker sees, and APITRACKER_NAMESPACE, _INCLUDE and _EXCLUDE
+    have to be the tracker's. Compared is the metric set api, from the first to the last minute in
+    the files, 15 days back at most. At the edges the files may hold parts of minutes only, and
+    CloudTrail delivers late. AWS wants a cent for a thousand metrics; how many it takes is said
+    first.
+
+    --publish sends what is missing and older than six hours, as until then the tracker itself may
+    publish it; run apitracker redrive first. CloudWatch takes up to two days to show old calls.
+    For so long the ledger of the stack remembers what was sent, so that running it again sends
+    nothing twice. It may be stopped at any point.
+
+    \b
+    Examples:
+      apitracker reconcile s3://bucket/AWSLogs/111122223333/CloudTrail --since 3d
+      apitracker reconcile trail --since 2026-10-01 --until 2026-10-02 --format csv
+      apitracker reconcile s3://bucket/AWSLogs/111122223333/CloudTrail --since 3d --publish
+
+    Exit code 0: nothing is missing or too many, or what was missing is published; 1: there are
+    differences, or something could not be counted; 2: wrong usage; 3: AWS failed.
+    """
+    from apitracker.account import clients, reconcile
+    from apitracker.account.handler import SystemClock
+    from apitracker.account.signing import CLOUDWATCH
+
+    if API.name not in settings.metrics.replace(",", " ").split():
+        raise UsageError("the metric set api is compared, which APITRACKER_METRICS leaves out")
+    cloudwatch = clients.client("cloudwatch")
+    poster = clients.connection(CLOUDWATCH) if publishing else None
+    clock = SystemClock()
+    since = None if since is None else -(-since // 60) * 60
+    until = None if until is None else until // 60 * 60
+    planned, balance = _plan(replace(settings, metrics=API.name), source, since, until)
+    happened, left_out = reconcile.comparable(planned.pages, clock.now())
+    if left_out:
+        _say(f"{left_out:,} calls are not compared: CloudWatch has the minutes of 15 days")
+    if not happened:
+        _say("there is nothing to compare")
+        _report_exit(balance)
+        return
+    asking = reconcile.asking(happened, settings.namespace, cloudwatch)
+    _say(
+        f"{write('minute', asking.start)} to {write('minute', asking.end)}: "
+        f"{len(asking.metrics):,} metrics in {asking.requests:,} requests of GetMetricData, "
+        f"${asking.dollars:,.5f}"
+    )
+    sums = reconcile.ask(asking, settings.namespace, cloudwatch)
+    memory = _recall(stack, settings, reconcile.short(happened, sums), publishing=publishing)
+    compared = reconcile.compare(happened, sums, memory.coming(clock.now()))
+    rows = [each.row for each in compared.differences]
+    lines = tables.lines(rows, reconcile.FIELDS, form, "difference")
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    found = {what: compared.calls(what) for what in reconcile.WHATS}
+    parts = [f"{compared.equal:,} equal", *(f"{calls:,} {what}" for what, calls in found.items())]
+    _say(f"calls: {'; '.join(parts)}")
+    ups, fresh = reconcile.top_ups(compared, happened, clock.now())
+    if fresh:
+        _say(f"{fresh:,} missing calls are less than six hours old: the tracker may publish them")
+    missing = found[reconcile.MISSING]
+    if poster and ups:
+        if not memory.kept:
+            _say("nothing remembers what is sent: do not publish again before CloudWatch shows it")
+        missing -= _send(reconcile.send(ups, settings.namespace, poster, clock, memory))
+    elif ups:
+        _say(f"--publish would send {missing - fresh:,} calls of {len(ups):,} minutes")
+    if missing or found[reconcile.TOO_MANY]:
         raise SystemExit(INCOMPLETE)
     _report_exit(balance)
 
@@ -784,6 +882,74 @@ def completion(shell: str) -> None:
 
 
 # --- reading, printing, reporting ---------------------------------------------------------------
+
+
+def _plan(
+    settings: Settings, source: tuple[str, ...], since: int | None, until: int | None
+) -> tuple[Plan, Balance]:
+    """Count *source*, and plan how that is published by the settings."""
+    from apitracker.account.backfill import leave_out
+    from apitracker.account.tracking import choose
+    from apitracker.core.metrics import plan
+
+    choice = choose(settings)
+    by = (*choice.fields, "caller") if settings.own_role else choice.fields
+    selection = _selection(since, until, ())
+    question = Question(by, settings.max_log_bytes, selection)
+    balance = Balance()
+    founds = _find(source, balance, since, until)
+    counts: Mapping[Row, int] = total(_read(founds, question, settings), question, balance)
+    found = sum(counts.values())
+    if settings.own_role:
+        counts = leave_out(counts, choice.fields, settings.own_role)
+    planned = plan(counts, choice)
+    _report(balance, selected=selection.timed)
+    if own := found - sum(counts.values()):
+        _say(f"{own:,} calls are not published: the tracker made them in order to track")
+    if planned.excluded:
+        _say(f"{planned.excluded:,} calls are not published, by APITRACKER_INCLUDE and _EXCLUDE")
+    return planned, balance
+
+
+def _recall(
+    stack: str, settings: Settings, short: "Sequence[Key]", *, publishing: bool
+) -> "Memory":
+    """Find out what was sent before of the minutes that are *short*."""
+    from apitracker.account import clients
+    from apitracker.account.reconcile import Memory, recall
+
+    given = click.get_current_context().get_parameter_source("stack")
+    try:
+        if short:
+            required = given is ParameterSource.COMMANDLINE
+            return recall(stack, settings.namespace, short, required=required)
+    except clients.RefusedError as e:
+        if publishing:
+            raise
+        _say(f"what was sent before is not known: {e}")
+    return Memory()
+
+
+def _send(sending: "Iterator[Published]") -> int:
+    """Publish page by page, say what became of it, and give how many calls were taken."""
+    from apitracker.account.publish import OUT_OF_TIME
+
+    calls = doubtful = 0
+    late = []
+    try:
+        for published in sending:
+            calls += published.calls
+            doubtful += sum(page.calls for page in published.in_doubt)
+            for refusal in published.refused:
+                if refusal.reason == OUT_OF_TIME:
+                    late.append(refusal.datum)
+                else:
+                    _say(f"{refusal.datum.metric_name}: not published: {refusal.reason}")
+    finally:
+        _say_late(late)
+        about = f"; {doubtful:,} of them may count twice" if doubtful else ""
+        _say(f"published {calls:,} calls{about}")
+    return calls
 
 
 def _say_late(late: Sequence[Datum]) -> None:

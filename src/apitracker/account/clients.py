@@ -24,6 +24,7 @@ Client: TypeAlias = Any
 
 ATTEMPTS = 5  # at one request; botocore waits longer each time. AWS_MAX_ATTEMPTS goes before it
 QUERIES = 500  # metrics in one GetMetricData request
+POINTS = 100_800  # data points in the answer to one
 DOWNLOADS = 3  # of one object: botocore does not repeat what breaks while a body is streaming
 CONNECT_SECONDS = 10  # botocore would wait for a minute, ATTEMPTS times
 
@@ -154,11 +155,12 @@ def sums(
     Ask for the sums of metrics from *start* to before *end*, in seconds since 1970.
 
     They come by the start of each *period*, without those in which there were no data. AWS wants
-    a cent for a thousand metrics.
+    a cent for a thousand metrics; each is asked for once.
     """
     asked = list(wanted)
     found: dict[Metric, dict[int, float]] = {metric: {} for metric in asked}
-    for some in (asked[at : at + QUERIES] for at in range(0, len(asked), QUERIES)):
+    most = fitting(period, start, end)
+    for some in (asked[at : at + most] for at in range(0, len(asked), most)):
         for page in pages(
             cloudwatch,
             "cloudwatch:GetMetricData",
@@ -175,6 +177,15 @@ def sums(
                 values = zip(times, result["Values"], strict=True)
                 found[some[int(result["Id"][1:])]].update(values)
     return found
+
+
+def fitting(period: int, start: int, end: int) -> int:
+    """
+    Say how many metrics fit into one GetMetricData request, so that its answer is one page.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
+    """
+    return max(1, min(QUERIES, POINTS * period // max(period, end - start)))
 
 
 def _queries(some: Sequence[Metric], period: int) -> list[dict[str, Any]]:

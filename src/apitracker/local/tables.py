@@ -11,16 +11,22 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from apitracker.core.tally import Row
+from apitracker.core.tally import WIDTHS, Row
 from apitracker.core.times import label
 
 FORMATS: Final = ("table", "csv", "json")
 FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001 - Excel runs these too
 
 
-def lines(rows: Sequence[tuple[Row, int]], fields: Sequence[str], form: str) -> Iterator[str]:
-    """Write *rows* of *fields*, and how many calls each stands for, in one of `FORMATS`."""
-    return {"table": _table, "csv": _csv, "json": _json}[form](rows, fields)
+def lines(
+    rows: Sequence[tuple[Row, int]], fields: Sequence[str], form: str, number: str = "calls"
+) -> Iterator[str]:
+    """
+    Write *rows* of *fields*, and the *number* of each, in one of `FORMATS`.
+
+    As a rule that is how many calls a row stands for.
+    """
+    return {"table": _table, "csv": _csv, "json": _json}[form](rows, fields, number)
 
 
 def printable(text: str) -> str:
@@ -39,11 +45,14 @@ class _Cells(dict[Any, str]):
         self._write = write
 
     def __missing__(self, value: object) -> str:
-        self[value] = text = self._write(label(self._field, value))
+        text = label(self._field, value)
+        # A number that is no time is one in JSON too.
+        plain = isinstance(value, int) and self._field not in WIDTHS
+        self[value] = text = text if plain else self._write(text)
         return text
 
 
-def _table(rows: Sequence[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
+def _table(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) -> Iterator[str]:
     columns = [_Cells(field, printable) for field in fields]
     widths = []
     for at, cells in enumerate(columns):
@@ -51,33 +60,33 @@ def _table(rows: Sequence[tuple[Row, int]], fields: Sequence[str]) -> Iterator[s
         width = max(map(len, [*texts, fields[at]]))
         cells.update({value: text.ljust(width) for value, text in cells.items()})
         widths.append(width)
-    most = max([len("calls"), *(len(f"{calls:,}") for _, calls in rows)])
+    most = max([len(number), *(len(f"{calls:,}") for _, calls in rows)])
     names = [field.ljust(width) for field, width in zip(fields, widths, strict=True)]
-    yield "  ".join(["calls".rjust(most), *names]).rstrip()
+    yield "  ".join([number.rjust(most), *names]).rstrip()
     for row, calls in rows:
         texts = [cells[value] for cells, value in zip(columns, row, strict=True)]
         yield "  ".join([f"{calls:>{most},}", *texts]).rstrip()
 
 
-def _csv(rows: Sequence[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
+def _csv(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) -> Iterator[str]:
     columns = [_Cells(field, _quoted) for field in fields]
-    yield ",".join([*fields, "calls"])
+    yield ",".join([*fields, number])
     for row, calls in rows:
         texts = [cells[value] for cells, value in zip(columns, row, strict=True)]
         yield ",".join([*texts, str(calls)])
 
 
-def _json(rows: Sequence[tuple[Row, int]], fields: Sequence[str]) -> Iterator[str]:
+def _json(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) -> Iterator[str]:
     """Write one list, an object a line. Everything but ASCII is escaped, so it is inert."""
     columns = [_Cells(field, json.dumps) for field in fields]
     if not rows:
         yield "[]"
         return
     yield "["
-    for number, (row, calls) in enumerate(rows, 1):
+    for at_row, (row, calls) in enumerate(rows, 1):
         members = [f'"{field}": {columns[at][row[at]]}' for at, field in enumerate(fields)]
-        text = ", ".join([*members, f'"calls": {calls}'])
-        yield f"  {{{text}}}" + ("," if number < len(rows) else "")
+        text = ", ".join([*members, f'"{number}": {calls}'])
+        yield f"  {{{text}}}" + ("," if at_row < len(rows) else "")
     yield "]"
 
 
