@@ -162,9 +162,9 @@ def test_what_was_sent() -> None:
     assert differences({GET: 1}, {GET: 2}, sent={GET: 5}) == (1, [(GET, TOO_MANY, 1)])
 
 
-@pytest.mark.parametrize(("age", "coming"), [(48 * 3_600 - 1, {GET: 5}), (48 * 3_600, {})])
+@pytest.mark.parametrize(("age", "coming"), [(72 * 3_600 - 1, {GET: 5}), (72 * 3_600, {})])
 def test_what_was_sent_has_to_show_in_two_days(age: int, coming: dict[Key, int]) -> None:
-    """What CloudWatch does not show after 48 hours was not sent, or is lost."""
+    """What CloudWatch does not show after three days was not sent, or is lost."""
     memory = Memory(found={GET: Note(total=5, at=int(NOW) - age)})
 
     assert memory.coming(NOW) == coming

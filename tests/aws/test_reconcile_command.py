@@ -379,7 +379,7 @@ def key(of: Record) -> Key:
 
 
 def test_what_does_not_show_yet(client: Client, kept: Notes, tmp_path: Path) -> None:
-    """What was sent is not sent again, until two days have gone by."""
+    """What was sent is not sent again, until three days have gone by."""
     namespace = kept.namespace
     trail = written(tmp_path / "trail", [record(1), record(2), record(3, "Put")])
     put(client, namespace, record(1), 1)
@@ -402,7 +402,7 @@ def test_what_does_not_show_yet(client: Client, kept: Notes, tmp_path: Path) -> 
     assert noted[get].at == now - 60
     assert noted[other].at >= now
 
-    notes.write(kept, {get: Note(2, now - 3 * DAY)}, noted)
+    notes.write(kept, {get: Note(2, now - 4 * DAY)}, noted)
     done = run(*given, **env)
 
     assert done.returncode == 0, done.stderr
@@ -506,11 +506,11 @@ def test_stopped_at_any_point(  # noqa: PLR0913, PLR0917 - what stops it, and wh
     raised: type[BaseException],
     noted: bool,  # noqa: FBT001 - a case
 ) -> None:
-    """Whatever stops it: run again at once, and after two days, each call is there once."""
+    """Whatever stops it: run again at once, and after days, each call is there once."""
     namespace = kept.namespace
     trail = written(tmp_path / "trail", [record(1)])
     get = key(record(1))
-    earlier = {get: Note(1, int(time.time()) - 3 * DAY)}
+    earlier = {get: Note(1, int(time.time()) - 4 * DAY)}
     notes.write(kept, earlier, {})
     given = ("reconcile", trail, "--stack", namespace, "--publish")
     env = {"APITRACKER_NAMESPACE": namespace}
@@ -526,7 +526,7 @@ def test_stopped_at_any_point(  # noqa: PLR0913, PLR0917 - what stops it, and wh
     assert at_once.returncode == 0, at_once.stderr
     if noted and not shown:
         assert "1 sent, not visible yet" in at_once.stderr
-        notes.write(kept, {get: Note(1, found[get].at - 3 * DAY)}, found)
+        notes.write(kept, {get: Note(1, found[get].at - 4 * DAY)}, found)
         assert run(*given, **env).returncode == 0
     assert published(client, namespace) == 1
 

@@ -31,7 +31,7 @@ READABLE: Final = 15 * 86_400 - 3_600  # seconds before now
 DOLLARS: Final = 0.01 / 1_000
 # "At least 48 hours" until data of more than a day ago are shown.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
-SHOWN: Final = 48 * 3_600  # seconds in which what was sent is waited for
+SHOWN: Final = 72 * 3_600  # seconds in which what was sent is waited for: a day to spare
 # CloudTrail delivers late, and Lambda goes on trying for six hours with an event.
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
 EXPECTED: Final = 6 * 3_600  # seconds in which the tracker itself may still publish a call
