@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 QUIET = --quiet --disable-pip-version-check
 
-.PHONY: run test check package bench clean
+.PHONY: run test check package bench chaos clean
 .DEFAULT_GOAL = run
 
 # A synthetic trail, its counts, who is throttled, who is behind it, and who is denied.
@@ -35,6 +35,12 @@ check: .venv/development
 # The Lambda: build/lambda for sam.yaml, dist/apitracker-lambda.zip for the console.
 package: .venv/run
 	$(BIN)/python scripts/package.py
+
+# Fault campaigns of many seeds: make chaos SEEDS=100 FIRST=21
+SEEDS ?= 20
+FIRST ?= 1
+chaos: .venv/development .venv-emulator/installed
+	$(BIN)/python -m tests.chaos --seeds $(SEEDS) --first $(FIRST)
 
 bench: .venv/development
 	$(BIN)/python benchmarks/run.py

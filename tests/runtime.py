@@ -9,6 +9,7 @@ import gzip
 import json
 import queue
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -27,7 +28,7 @@ Json: TypeAlias = Any
 ASCII = re.compile(r"[ -~]*[!-~][ -~]*")
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     """A server on the loopback interface; its threads end with the test."""
 
     daemon_threads = True
@@ -54,7 +55,9 @@ class _Server(ThreadingHTTPServer):
             thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Reads requests and answers them."""
+
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # an answer goes out in one packet
 
@@ -81,6 +84,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
+
+    def reset(self) -> None:
+        """Reset the connection instead of an answer."""
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.close_connection = True
+
+    def gone(self) -> bool:
+        """Say whether the client has gone away."""
+        with suppress(BlockingIOError):
+            try:
+                return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except ConnectionError:
+                return True
+        return False
 
 
 # --- CloudWatch ---------------------------------------------------------------------------------
@@ -114,7 +132,7 @@ OK = "a page is taken as usual"
 Answer: TypeAlias = Fault | str
 
 
-class CloudWatch(_Server):
+class CloudWatch(Server):
     """
     Takes PutMetricData as AWS does, or as *answers* say, one a request, before that.
 
@@ -164,45 +182,10 @@ class CloudWatch(_Server):
 
     def fault(self, body: bytes) -> Fault | None:
         """Find what AWS would refuse in the JSON of a request."""
-        page = json.loads(body)
-        data = page["MetricData"]
-        if len(body) > 1_000_000:
-            return TOO_LARGE
-        namespace = page["Namespace"]
-        if not (1 <= len(namespace) <= 255 and namespace[0] != ":") or namespace[:4] == "AWS/":
-            return INVALID._replace(message="The value for parameter Namespace is invalid.")
-        if not data:
-            return MISSING._replace(message="The parameter MetricData is required.")
-        if len(data) > 1_000:
-            return VALIDATION._replace(
-                message="The collection MetricData must not have a size greater than 1000."
-            )
-        for number, datum in enumerate(data, 1):
-            if fault := self.bad(datum) or self._fault(datum, f"MetricData.member.{number}"):
-                return fault
-        return None
-
-    def _fault(self, datum: Json, where: str) -> Fault | None:
-        age = self.now() - datum["Timestamp"]
-        dimensions = datum["Dimensions"]
-        good = {
-            "MetricName": _fits(datum["MetricName"], 255),
-            "Dimensions": len(dimensions) <= 30
-            and all(_fits(d["Name"], 255) and d["Name"][0] != ":" for d in dimensions)
-            and all(_fits(d["Value"], 1_024) for d in dimensions),
-            "Timestamp": -7_200 <= age <= 14 * 86_400,
-            "Values": 1 <= len(set(datum["Values"])) == len(datum["Values"]) <= 150,
-            "Counts": len(datum["Counts"]) == len(datum["Values"]) and min(datum["Counts"]) > 0,
-            "Unit": datum.keys() == {"MetricName", "Dimensions", "Timestamp", "Values", "Counts"},
-        }
-        for name, fine in good.items():
-            if not fine:
-                text = f"The value {datum.get(name)!r} for parameter {where}.{name} is invalid."
-                return INVALID._replace(message=text)
-        return None
+        return faulty(body, self.now(), self.bad)
 
 
-class _PutMetricData(_Handler):
+class _PutMetricData(Handler):
     server: CloudWatch
 
     def do_POST(self) -> None:
@@ -238,9 +221,7 @@ class _PutMetricData(_Handler):
         if answer == OK:
             self.answer(200, b"{}", x_amzn_RequestId="r-1")
         else:
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.close_connection = True
+            self.reset()
 
     def refuse(self, fault: Fault) -> None:
         """Answer with *fault*; the query protocol's code only where it is asked for."""
@@ -250,6 +231,49 @@ class _PutMetricData(_Handler):
         name = f"com.amazonaws.cloudwatch.v2010_08_01#{fault.name}"
         body = json.dumps({"__type": name, "message": fault.message}).encode()
         self.answer(fault.status, body, Content_Type="application/x-amz-json-1.0", **headers)
+
+
+def faulty(
+    body: bytes, now: float, bad: Callable[[Json], Fault | None] = lambda _: None
+) -> Fault | None:
+    """Find what AWS would refuse at *now* in the JSON of a request; *bad* finds more in a datum."""
+    page = json.loads(body)
+    data = page["MetricData"]
+    if len(body) > 1_000_000:
+        return TOO_LARGE
+    namespace = page["Namespace"]
+    if not (1 <= len(namespace) <= 255 and namespace[0] != ":") or namespace[:4] == "AWS/":
+        return INVALID._replace(message="The value for parameter Namespace is invalid.")
+    if not data:
+        return MISSING._replace(message="The parameter MetricData is required.")
+    if len(data) > 1_000:
+        return VALIDATION._replace(
+            message="The collection MetricData must not have a size greater than 1000."
+        )
+    for number, datum in enumerate(data, 1):
+        if fault := bad(datum) or _faulty(datum, now, f"MetricData.member.{number}"):
+            return fault
+    return None
+
+
+def _faulty(datum: Json, now: float, where: str) -> Fault | None:
+    age = now - datum["Timestamp"]
+    dimensions = datum["Dimensions"]
+    good = {
+        "MetricName": _fits(datum["MetricName"], 255),
+        "Dimensions": len(dimensions) <= 30
+        and all(_fits(d["Name"], 255) and d["Name"][0] != ":" for d in dimensions)
+        and all(_fits(d["Value"], 1_024) for d in dimensions),
+        "Timestamp": -7_200 <= age <= 14 * 86_400,
+        "Values": 1 <= len(set(datum["Values"])) == len(datum["Values"]) <= 150,
+        "Counts": len(datum["Counts"]) == len(datum["Values"]) and min(datum["Counts"]) > 0,
+        "Unit": datum.keys() == {"MetricName", "Dimensions", "Timestamp", "Values", "Counts"},
+    }
+    for name, fine in good.items():
+        if not fine:
+            text = f"The value {datum.get(name)!r} for parameter {where}.{name} is invalid."
+            return INVALID._replace(message=text)
+    return None
 
 
 def _fits(text: str, length: int) -> bool:
@@ -279,6 +303,11 @@ class Outcome(NamedTuple):
         return [json.loads(line) for line in self.logs.split("\n") if line.startswith("{")]
 
 
+def request_id(number: int) -> str:
+    """Make the id that an invocation has in the function's log."""
+    return f"00000000-0000-0000-0000-{number:012}"
+
+
 class Runtime:
     """
     Runs a *handler* under AWS's own runtime client, in one process that is kept warm.
@@ -297,7 +326,9 @@ class Runtime:
         self._process: subprocess.Popen[bytes] | None = None
         self._pump: threading.Thread | None = None
         self._log = bytearray()
-        self._server = _Server(_RuntimeApi)
+        self._reading = threading.Lock()
+        self.asked = threading.Event()
+        self._server = Server(_RuntimeApi)
         self.events: queue.Queue[tuple[str, bytes, int]] = queue.Queue()
         self.outcomes: queue.Queue[tuple[str, str, bytes]] = queue.Queue()
         _RuntimeApi.hosts[self._server.server_port] = self
@@ -317,15 +348,17 @@ class Runtime:
         self._log.clear()
         cold = self._process is None
         process = self._process or self._start()
-        request = f"00000000-0000-0000-0000-{number:012}"
+        request = request_id(number)
         deadline = time.time() + self._timeout
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         self.events.put((request, body, int(deadline * 1_000)))
         kind, given = "timeout", b"null"
         while time.time() < deadline:
             with suppress(queue.Empty):
-                kind, _, given = self.outcomes.get(timeout=0.02)
-                break
+                said, asked, answer = self.outcomes.get(timeout=0.02)
+                if asked in {request, "init"}:  # and not the last word of one that was too late
+                    kind, given = said, answer
+                    break
             if process.poll() is not None:
                 kind = "exit"
                 break
@@ -333,9 +366,27 @@ class Runtime:
             process.wait(10)
         if kind in {"init", "exit", "timeout"}:
             self._stop()
-        else:
-            time.sleep(0.02)  # what was written before the answer is on its way
-        return Outcome(kind, json.loads(given), self._log.decode(), cold)
+        return Outcome(kind, json.loads(given), self._written(process), cold)
+
+    def start(self) -> None:
+        """Start the process unless it runs, and wait until it asks for an event, or has ended."""
+        process = self._process or self._start()
+        while not self.asked.wait(0.02) and process.poll() is None:
+            pass
+
+    def kill(self) -> None:
+        """End the process at once, from any thread: what runs in it is not finished."""
+        if self._process:
+            self._process.kill()
+
+    def _written(self, process: subprocess.Popen[bytes]) -> str:
+        """What the process has written until now."""
+        while process.stdout and not process.stdout.closed:
+            if not select.select([process.stdout], [], [], 0)[0]:
+                break
+            time.sleep(0.001)  # the pump is at it
+        with self._reading:
+            return self._log.decode()
 
     def _start(self) -> subprocess.Popen[bytes]:
         environ = {
@@ -356,6 +407,7 @@ class Runtime:
             "LAMBDA_TASK_ROOT": self._folder,
             **self._environ,
         }
+        self.asked.clear()
         process = subprocess.Popen(
             self._command,
             cwd=self._folder,
@@ -371,8 +423,12 @@ class Runtime:
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
-        while piece := process.stdout.read(65_536):
-            self._log += piece
+        piece = b"-"
+        while piece:
+            select.select([process.stdout], [], [])
+            with self._reading:
+                piece = process.stdout.read(65_536)
+                self._log += piece
 
     def _stop(self) -> None:
         if self._process and self._pump and self._process.stdout:
@@ -385,13 +441,14 @@ class Runtime:
             self.events.get()
 
 
-class _RuntimeApi(_Handler):
+class _RuntimeApi(Handler):
     hosts: dict[int, Runtime] = {}  # noqa: RUF012 - one for all
-    server: _Server
+    server: Server
 
     def do_GET(self) -> None:
         """Hand out the next event, once there is one."""
         host = self.hosts[self.server.server_port]
+        host.asked.set()
         while not self.server.stopping.is_set():
             with suppress(queue.Empty):
                 request, body, deadline = host.events.get(timeout=0.02)
@@ -406,7 +463,7 @@ class _RuntimeApi(_Handler):
                     ),
                 )
                 return
-            if self.gone():
+            if self.gone():  # its process has ended: it must not take another's event
                 self.close_connection = True
                 return
 
@@ -417,9 +474,3 @@ class _RuntimeApi(_Handler):
         kind = "init" if request == "init" else kind
         self.hosts[self.server.server_port].outcomes.put((kind, request, body))
         self.answer(202, b'{"status":"OK"}', Content_Type="application/json")
-
-    def gone(self) -> bool:
-        """Say whether the process that asked has ended: it must not take another's event."""
-        with suppress(BlockingIOError):
-            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        return False
