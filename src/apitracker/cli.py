@@ -822,7 +822,8 @@ def redrive(stack: str, *, dry_run: bool) -> None:
 
     kept = look_up(stack, clients.client("cloudformation"), clients.client("lambda"), SystemClock())
     done = left = refused = 0
-    for each in publish_kept(kept, clients.client("s3"), dry_run=dry_run):
+    s3 = clients.client("s3")
+    for each in publish_kept(kept, s3, dry_run=dry_run, tell=_tell):
         done += each.done
         left += not each.done
         refused += each.refused
@@ -950,6 +951,11 @@ def _send(sending: "Iterator[Published]") -> int:
         about = f"; {doubtful:,} of them may count twice" if doubtful else ""
         _say(f"published {calls:,} calls{about}")
     return calls
+
+
+def _tell(key: str, text: str) -> None:
+    """Say at once what must be known of an event even if nothing else comes after it."""
+    click.echo(tables.printable(f"in doubt  {key}  {text}"))
 
 
 def _say_late(late: Sequence[Datum]) -> None:

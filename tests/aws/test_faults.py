@@ -75,7 +75,6 @@ def test_failures_that_outlast_retries(trials: Trials, seed: int) -> None:
     assert trial.after.counted == CALLS
 
 
-@pytest.mark.xfail(reason="redrive names what is in doubt only when an event is done")
 @pytest.mark.parametrize("killed", [("send", 3), ("DELETE", 1)])
 def test_redrive_dies_after_a_doubt(aws: str, name: str, killed: tuple[str, int]) -> None:
     """A page that ``apitracker redrive`` sent twice is in doubt, however the command ends."""

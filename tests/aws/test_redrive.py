@@ -225,7 +225,9 @@ def test_in_doubt(stack: Stack) -> None:
 
     done = stack.redrive()
 
-    assert done.stdout == "published  1  1 calls in 1 requests; page api.0 may count twice\n"
+    assert done.stdout == (
+        "in doubt  1  page api.0 may count twice\npublished  1  1 calls in 1 requests\n"
+    )
     assert (stack.kept, stack.published) == ([], {"Get": 2})
 
 

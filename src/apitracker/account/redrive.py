@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.htm
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from apitracker.account import ledger, stacks
 from apitracker.account.clients import Client, asking, connection, pages
-from apitracker.account.publish import Published
 from apitracker.account.retries import Clock
 from apitracker.account.signing import CLOUDWATCH, DYNAMODB
 from apitracker.account.tracking import IN_DOUBT, Tracker, assemble, count, track
@@ -73,13 +72,16 @@ def look_up(stack: str, cloudformation: Client, functions: Client, clock: Clock)
     return Kept(function, bucket, tracker)
 
 
-def redrive(kept: Kept, s3: Client, *, dry_run: bool) -> Iterator[Redriven]:
+def redrive(
+    kept: Kept, s3: Client, *, dry_run: bool, tell: Callable[[str, str], None]
+) -> Iterator[Redriven]:
     """
     Publish what is missing of each event, delete it, and say so; one after the other, as they come.
 
-    What cannot be published stays. With *dry_run* nothing is changed. It may be stopped anywhere
-    and run again: the ledger knows what was published. `ServiceError` if the bucket cannot be
-    read.
+    What cannot be published stays. With *dry_run* nothing is changed. *tell* is told a key, and
+    what may count twice of it or is done without the ledger, before it is done: it may be stopped
+    anywhere and run again, as the ledger knows what was published. `ServiceError` if the bucket
+    cannot be read.
     """
     for page in pages(s3, "s3:ListBucket", "list_objects_v2", Bucket=kept.bucket):
         for found in page.get("Contents", []):
@@ -88,7 +90,7 @@ def redrive(kept: Kept, s3: Client, *, dry_run: bool) -> Iterator[Redriven]:
                 if dry_run:
                     yield _preview(key, _event(kept, key, s3), kept.tracker)
                     continue
-                redriven = _publish(key, _event(kept, key, s3), kept.tracker)
+                redriven = _publish(key, _event(kept, key, s3), kept.tracker, tell)
                 with asking("s3:DeleteObject"):
                     s3.delete_object(Bucket=kept.bucket, Key=key)
             except ApiTrackerError as e:
@@ -107,12 +109,15 @@ def _event(kept: Kept, key: str, s3: Client) -> Any:  # noqa: ANN401 - whatever 
         raise LogError(key, f"is no record of an invocation: {e}") from e
 
 
-def _publish(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - as above
-    doubtful: list[str] = []
-
+def _publish(
+    key: str,
+    event: Any,  # noqa: ANN401 - as above
+    tracker: Tracker,
+    tell: Callable[[str, str], None],
+) -> Redriven:
     def note(message: str, /, **facts: object) -> None:
-        about = f"page {facts['page']} may count twice" if message == IN_DOUBT else message
-        doubtful.append(about)
+        doubt = f"page {facts.get('page')} may count twice"
+        tell(key, doubt if message == IN_DOUBT else message)
 
     claimant = f"redrive/{os.urandom(6).hex()}"
     until = tracker.clock.now() + SECONDS
@@ -121,12 +126,9 @@ def _publish(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN40
         return Redriven(key, done=True, text="a control message")
     if done.before:
         return Redriven(key, done=True, text="was published before")
-    refused = sum(refusal.datum.calls for refusal in done.published.refused)
-    return Redriven(key, True, "; ".join([_sent(done.published), *doubtful]), refused)
-
-
-def _sent(published: Published) -> str:
-    return f"{published.calls:,} calls in {published.requests:,} requests"
+    sent = done.published
+    text = f"{sent.calls:,} calls in {sent.requests:,} requests"
+    return Redriven(key, True, text, sum(refusal.datum.calls for refusal in sent.refused))
 
 
 def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - as above
