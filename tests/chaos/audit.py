@@ -51,7 +51,7 @@ def audit(campaign: Campaign, client: Client, told: Doubts, *, redriven: bool) -
     pages = cut(campaign, client)
     taken = Counter(dict.fromkeys(pages, 0))
     wrong = list(_sent(campaign, pages, taken))
-    wrong += _planned(campaign, pages)
+    wrong += _planned(campaign, pages, taken)
     kept = () if redriven else campaign.kept.values()
     missing = sorted(name for name, times in taken.items() if not times)
     wrong += [f"{name}: lost" for name in missing if name[0] not in kept]
@@ -106,7 +106,9 @@ def _sent(campaign: Campaign, pages: Mapping[Name, Page], taken: Counter[Name]) 
             taken[name] += 1
 
 
-def _planned(campaign: Campaign, pages: Mapping[Name, Page]) -> Iterator[str]:
+def _planned(
+    campaign: Campaign, pages: Mapping[Name, Page], taken: Mapping[Name, int]
+) -> Iterator[str]:
     """Yield what is wrong with *pages*, were each taken once."""
     service = {name: page for name, page in pages.items() if name[1].startswith("service.")}
     apis = {name: page for name, page in pages.items() if name not in service}
@@ -118,8 +120,9 @@ def _planned(campaign: Campaign, pages: Mapping[Name, Page]) -> Iterator[str]:
         whole, delivered = _minutes(whole), _minutes(delivered)
         metrics = {
             (datum.metric_name, datum.dimensions)
-            for page in pages.values()
-            if page.namespace == campaign.stack.namespace
+            for name, page in pages.items()
+            # What nobody has claimed yet is not decided yet either.
+            if taken[name] and page.namespace == campaign.stack.namespace
             for datum in page.datums
         }
         if len(metrics) > int(budget):
