@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 QUIET = --quiet --disable-pip-version-check
 
-.PHONY: run test check package bench chaos clean
+.PHONY: run test check audit package bench chaos clean
 .DEFAULT_GOAL = run
 
 # A synthetic trail, its counts, who is throttled, who is behind it, and who is denied.
@@ -31,6 +31,12 @@ check: .venv/development
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(MAKE) test
+
+# Known vulnerabilities of what is pinned. It asks PyPI, and fails for what PyPI does not answer for,
+# so it is no part of check, which does without the network.
+audit: .venv-lint/installed
+	@set -e; for file in requirements/*.txt; do echo "$$file"; \
+		.venv-lint/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r $$file; done
 
 # The Lambda: build/lambda for sam.yaml, dist/apitracker-lambda.zip for the console.
 package: .venv/run

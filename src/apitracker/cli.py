@@ -1,6 +1,7 @@
 """The command line: parse, call, print. Data goes to stdout, words and progress to stderr."""
 
 import gc
+import io
 import json
 import os
 import sys
@@ -1054,7 +1055,10 @@ def main() -> None:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as e:
-        e.show()
+        shown = io.StringIO()
+        e.show(shown)
+        for line in shown.getvalue().rstrip("\n").split("\n"):
+            _say(line)
         code = WRONG
     except (click.Abort, KeyboardInterrupt):
         _say("stopped")

@@ -23,6 +23,7 @@ TABLE: Final = re.compile(r"|[0-9A-Za-z._-]{3,255}")
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MOST_METRICS: Final = 25_000
 PREFIX: Final = "APITRACKER_"
+MOST_PROCESSES: Final = 256  # all are started at once
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -32,7 +33,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The most that one log may hold when inflated: what is longer is refused by name."""
 
     processes: int = 0
-    """How many processes read logs; 0 is one for each processor."""
+    """How many processes read logs; 0 is one for each processor, 256 is the most."""
 
     store: Path = Path("usage.duckdb")
     """The embedded store."""
@@ -68,8 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         """`ValueError` if a value is out of its range."""
         if self.max_log_bytes < 1:
             raise ValueError("max_log_bytes must be at least 1")
-        if self.processes < 0:
-            raise ValueError("processes must be at least 0")
+        if not 0 <= self.processes <= MOST_PROCESSES:
+            raise ValueError(f"processes must be at least 0 and at most {MOST_PROCESSES}")
         if not NAMESPACE.fullmatch(self.namespace):
             raise ValueError(
                 "namespace must be 1 to 240 letters, digits and . - _ / # : of ASCII, "

@@ -31,11 +31,7 @@ def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:
     for piece in _members(body, name) if body.startswith(GZIP) else _slices(body):
         size += len(piece)
         if size > max_bytes:
-            raise LogError(
-                name,
-                f"holds more than {max_bytes:,} bytes when inflated; "
-                "raise APITRACKER_MAX_LOG_BYTES if that is right",
-            )
+            raise too_long(name, max_bytes)
         text += piece
         if size > len(BYTE_ORDER_MARK):
             yield text.removeprefix(BYTE_ORDER_MARK) if size == len(text) else text
@@ -44,6 +40,12 @@ def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:
         yield text.removeprefix(BYTE_ORDER_MARK)
     if size == 0:
         raise LogError(name, 'is empty; a log without records is {"Records":[]}')
+
+
+def too_long(name: str, max_bytes: int) -> LogError:
+    """Make the error of a log, named *name*, that is longer than *max_bytes*."""
+    fault = f"holds more than {max_bytes:,} bytes when inflated"
+    return LogError(name, f"{fault}; raise APITRACKER_MAX_LOG_BYTES if that is right")
 
 
 def _slices(body: bytes) -> Iterator[bytes]:

@@ -9,16 +9,15 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar, cast
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError
+from msgspec import Raw, Struct, ValidationError
 
 from apitracker.core.compression import inflate
 from apitracker.core.model import Log, Rejected
 from apitracker.errors import LogError
 
-R = TypeVar("R")
 T = TypeVar("T", bound=Struct)
 
 
@@ -93,12 +92,6 @@ class Short(Struct, frozen=True, gc=False):
     recipientAccountId: ClassVar[str] = ""
 
 
-class Document(Struct, Generic[R], gc=False):
-    """A log file as CloudTrail writes it."""
-
-    Records: list[R] | UnsetType = UNSET
-
-
 class LookupEvent(Struct, gc=False):
     """One event of LookupEvents' output: the record is inside, as text."""
 
@@ -111,12 +104,13 @@ Element: TypeAlias = Record | Short | Rejected | str
 
 _decode_record = msgspec.json.Decoder(Record).decode
 _decode_short = msgspec.json.Decoder(Short).decode
-_decode_document = msgspec.json.Decoder(Document[Record] | list[Record]).decode
-_decode_short_document = msgspec.json.Decoder(Document[Short] | list[Short]).decode
+_decode_records = msgspec.json.Decoder(list[Record]).decode
+_decode_short_records = msgspec.json.Decoder(list[Short]).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
 HEAD: Final = b'{"Records":['
+OPENING: Final = re.compile(rb'\s*\{\s*"Records"\s*:\s*')
 
 # What only a record has at its top: enough to know one that stands alone.
 RECORD_FIELDS: Final = frozenset(
@@ -154,16 +148,17 @@ def read(log: Log, *, max_bytes: int, short: bool = False) -> Iterator[list[Elem
         return
     bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
     for body in bodies:
+        records: list[Record] | list[Short] | None
         try:
-            document = (_decode_short_document if short else _decode_document)(body)
+            records = (_decode_short_records if short else _decode_records)(_list_in(body))
         except UNREADABLE:
-            document = Document()
-        records = document.Records if isinstance(document, Document) else document
-        if records is not UNSET:
-            del body, document  # a long log that could not be cut goes as its calls come
+            records = None
+        if records is not None:
+            del body  # a long log that could not be cut goes as its calls come
+            records.reverse()  # off the end, as what is left does not move then
             while records:
-                yield cast("list[Element]", records[:MESSAGES])
-                del records[:MESSAGES]
+                yield cast("list[Element]", records[: -MESSAGES - 1 : -1])
+                del records[-MESSAGES:]
             continue
         # An element is odd, or the cut went through a list inside a record, or this is another
         # form of log. Only the first can be put right without the rest of the text.
@@ -173,6 +168,17 @@ def read(log: Log, *, max_bytes: int, short: bool = False) -> Iterator[list[Elem
             yield from _documents(_join([body, *bodies]), log.name)
         else:
             yield elements
+
+
+def _list_in(body: bytes) -> bytes | memoryview:
+    """
+    Give the list of a document that has nothing else, as CloudTrail writes it.
+
+    With anything behind the list, and be it another list of records, it is none.
+    """
+    opening = OPENING.match(body)
+    text = body.rstrip() if opening else body
+    return memoryview(text)[opening.end() : -1] if opening and text.endswith(b"}") else text
 
 
 def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -280,6 +286,10 @@ def _elements(text: bytes, name: str) -> list[Element]:
     if isinstance(top, list):
         return [_element(raw) for raw in top]
     if "Records" in top:
+        # JSON's readers take the last of a repeated key; the first list has been read, perhaps.
+        opening = OPENING.match(text)
+        if opening and not text.startswith(bytes(top["Records"]), opening.end()):
+            raise LogError(name, "is no CloudTrail log: it has Records twice")
         return [_element(raw) for raw in _list(top["Records"], "Records", name)]
     if "Events" in top:
         return [_lookup_event(raw) for raw in _list(top["Events"], "Events", name)]

@@ -57,7 +57,7 @@ def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log
     if payload.messageType == "CONTROL_MESSAGE":
         return None
     if payload.messageType != "DATA_MESSAGE":
-        raise LogError("event", f"is of an unknown messageType: {payload.messageType!r}")
+        raise LogError("event", f"is of an unknown messageType: {payload.messageType[:40]!r}")
     ids = sorted(event.id for event in payload.logEvents)
     digest = hashlib.sha256("\n".join([payload.logGroup, *ids]).encode("utf-8", "surrogatepass"))
     name = f"{payload.logGroup}:{payload.logStream}"

@@ -12,6 +12,8 @@ from apitracker.core.tally import FIELDS, WIDTHS, Row
 from apitracker.core.times import label
 from apitracker.errors import UsageError
 
+GLOB_LENGTH: Final = 2_048  # as long as an ARN can be; time and memory grow with its square
+
 
 class Selection(Struct, frozen=True):
     """
@@ -49,6 +51,8 @@ def parse_where(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
             raise UsageError(f"{text}: write FIELD=GLOB, as in eventSource=s3.*")
         if field not in FIELDS:
             raise UsageError(f"{field}: no such field; choose from {', '.join(FIELDS)}")
+        if len(glob) > GLOB_LENGTH:
+            raise UsageError(f"{field}: a glob has at most {GLOB_LENGTH:,} characters; use *")
         where[field] = (*where.get(field, ()), glob)
     return where
 

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from xxhash import xxh3_64_intdigest
 
+from apitracker.core.compression import too_long
 from apitracker.core.model import Log, Rejected
 from apitracker.core.records import parts
 from apitracker.core.selection import ALL, Selection, predicate
@@ -97,7 +98,10 @@ class Unread(Struct, frozen=True):
 def read(found: Found, question: Question) -> Reading | Unread:
     """Read one log, wherever it is."""
     try:
-        return read_log(sources.read(found.name), found, question)
+        if found.size > question.max_bytes:  # gzip makes nothing longer
+            raise too_long(found.name, question.max_bytes)
+        log = sources.read(found.name, max_bytes=question.max_bytes)
+        return read_log(log, found, question)
     except LogError as e:
         return Unread(found, e.fault)
     except (SourceError, ServiceError) as e:

@@ -18,9 +18,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from apitracker.account import clients
+from apitracker.core.compression import MAX_BYTES
 from apitracker.core.model import Log
 from apitracker.errors import SourceError
 
@@ -42,12 +43,16 @@ of calls that are in the log files already, and are no calls themselves. A file 
 them is read when it is named.
 """
 
+PIECE_BYTES = 16 * 1024 * 1024  # of a file at a time; most logs are shorter
+
 _S3 = "s3://"
+_YEAR_10000 = 253_402_300_800  # seconds since 1970
 _OTHER = re.compile(rf"(?:^|/)(?:{'|'.join(sorted(NOT_LOGS))})(?=/)")
 _DAY = re.compile(
     r"(?:^|/)CloudTrail/[a-z]+(?:-[a-z]+)+-[0-9]+/"  # eu-west-1, us-gov-west-1, eusc-de-east-1
     r"([0-9]{4}(?:/[0-9]{2}(?:/[0-9]{2})?)?)(?:/|$)"
 )
+_REPEATED = re.compile(r"(?:\*\*/+){2,}")  # each would look through all folders again
 _DELIVERED = re.compile(r"_CloudTrail_[a-z0-9-]+_([0-9]{8}T[0-9]{4})Z_[^/]*$")
 
 
@@ -107,10 +112,11 @@ def find(source: str, *, since: int | None = None, until: int | None = None) -> 
         )
 
 
-def read(name: str) -> Log:
+def read(name: str, *, max_bytes: int = MAX_BYTES) -> Log:
     """
     Read a whole log from where `find` found it.
 
+    Of a file or a pipe that is longer than *max_bytes* the beginning: there may be no end.
     `SourceError` when that is no longer possible, `ServiceError` when S3 fails.
     """
     if name.startswith(_S3):
@@ -118,20 +124,31 @@ def read(name: str) -> Log:
     if name == "-":
         if sys.stdin is None:
             raise SourceError("-: standard input is closed: pipe a log into it")
-        return Log.of(name, sys.stdin.buffer.read())
+        return Log.of(name, _beginning(sys.stdin.buffer, max_bytes))
     try:
-        return Log.of(name, Path(name).read_bytes())
+        with Path(name).open("rb") as file:
+            return Log.of(name, _beginning(file, max_bytes))
     except OSError as error:
         raise SourceError(f"{name}: {_fault(error)}") from error
+
+
+def _beginning(file: BinaryIO, max_bytes: int) -> bytes:
+    """Read *file* to its end, or as far as it takes to be longer than *max_bytes*."""
+    pieces: list[bytes] = []
+    size = 0
+    while size <= max_bytes and (piece := file.read(PIECE_BYTES)):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
 
 
 def _days(since: int | None, until: int | None) -> _Days:
     """The days on which events from *since* until before *until* are delivered."""
     days = _Days()
-    if since is not None:
+    if since is not None and since > 0:  # nothing was delivered before 1970
         minute = time.strftime("%Y%m%dT%H%M", time.gmtime(since))
         days = days._replace(first=_day(since), minute=minute)
-    if until is not None:
+    if until is not None and until + LATE < _YEAR_10000:  # days are compared as texts
         days = days._replace(last=_day(until - 1 + LATE))
     return days
 
@@ -179,36 +196,31 @@ def _files(source: str, days: _Days) -> Iterator[Found]:
         yield _file(source, status) if stat.S_ISREG(status.st_mode) else Found(source, -1)
 
 
-def _below(folder: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Found]:
-    """Find the logs below a folder that was not *entered*, names sorted by code point."""
-    try:
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in entered:
-            return
-        entered.add((status.st_dev, status.st_ino))
-        names = sorted(entry.name for entry in Path(folder).iterdir())
-    except OSError:
-        yield Found(folder, -1)
-        return
-    for name in names:
-        if not _left_out(name):
-            path = os.path.join(folder, name)  # noqa: PTH118 - a Path would make "./-" standard input
-            yield from _entry(path, days, entered)
+def _below(path: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Found]:
+    """
+    Find the logs of a folder and all below it, or of a file, names sorted by code point.
 
-
-def _entry(path: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Found]:
-    """Find the logs of one entry of a folder, or of one match of a pattern."""
-    if not _within(path, days):
-        return
-    try:
-        status = Path(path).stat()
-    except OSError:
-        yield Found(path, -1)
-        return
-    if stat.S_ISDIR(status.st_mode):
-        yield from _below(path, days, entered)
-    elif stat.S_ISREG(status.st_mode) and not _early(path, days):
-        yield _file(path, status)
+    What is in a folder that was *entered* is not found again. Folders wait in a list: they can
+    be nested deeper than calls can.
+    """
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        if not _within(path, days):
+            continue
+        try:
+            status = Path(path).stat()
+            if stat.S_ISREG(status.st_mode) and not _early(path, days):
+                yield _file(path, status)
+            if not stat.S_ISDIR(status.st_mode) or (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            names = sorted((entry.name for entry in Path(path).iterdir()), reverse=True)
+        except OSError:
+            yield Found(path, -1)
+            continue
+        # A Path would make "./-" standard input.
+        waiting += [os.path.join(path, name) for name in names if not _left_out(name)]  # noqa: PTH118
 
 
 def _file(path: str, status: os.stat_result) -> Found:
@@ -217,11 +229,13 @@ def _file(path: str, status: os.stat_result) -> Found:
 
 def _matches(pattern: str, days: _Days) -> Iterator[Found]:
     """Find the logs that match a pattern; of a folder that matches, all below it."""
-    path = Path(pattern)
+    path = Path(_REPEATED.sub("**/", pattern))
     try:
         matches = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
     except ValueError as error:
         raise SourceError(f"{pattern}: no pattern: {error}: write folder/**/*.json.gz") from error
+    except RecursionError as error:
+        raise SourceError(f"{pattern}: the folders are nested too deep for **: name one") from error
     if not matches:
         raise SourceError(f"{pattern}: nothing matches this pattern: check it with ls")
     entered: set[tuple[int, int]] = set()
@@ -232,7 +246,8 @@ def _matches(pattern: str, days: _Days) -> Iterator[Found]:
         if any(map(_left_out, named_by_chance)) or not walked.isdisjoint(here.parents):
             continue
         walked.add(here)
-        yield from _entry(match, days, entered)
+        # A file of this name is no standard input, though a pattern matches it.
+        yield from _below("./-" if match == "-" else match, days, entered)
 
 
 def _left_out(name: str) -> bool:

@@ -34,7 +34,16 @@ from apitracker.local.totals import Balance
 SCHEMA: Final = 1
 WAIT_SECONDS: Final = 10.0  # for another process to close the file
 SERIES: Final = Key._fields[1:]
+LARGEST: Final = 2**63 - 1  # rows that can be asked for
 FAULTS_KEPT: Final = 1_000  # of one log; how many there were in all is kept as well
+
+CLOSED: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+"""DuckDB would fetch an extension from its makers for a file that is SQLite's, and a view in a
+file that somebody else made could read other files."""
 
 TABLES: Final = f"""
 CREATE TABLE about (schema_version INTEGER, compacted BIGINT);
@@ -161,7 +170,7 @@ class Store:
                 FROM sums JOIN chosen ON id = series
                 GROUP BY ALL HAVING sum(calls) > 0
                 ORDER BY calls DESC{"".join(f", {field}" for field in by)}
-                LIMIT {"ALL" if limit is None else int(limit)}
+                LIMIT {"ALL" if limit is None else min(limit, LARGEST)}
             """
             found = db.execute(sql, parameters | more).fetchall()
         return [(row[:-1], row[-1]) for row in found]
@@ -270,7 +279,10 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     until = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            return duckdb.connect(path, read_only=read_only)
+            # An absolute path is a file's, whatever it is called: ":memory:" and "md:" are not.
+            return duckdb.connect(path.absolute(), read_only=read_only, config=CLOSED)
+        except RuntimeError as e:
+            raise StoreError(f"{path}: name the store in UTF-8: DuckDB takes no other") from e
         except duckdb.Error as e:
             if "Could not set lock" not in str(e):
                 fault = str(e).splitlines()[0]

@@ -8,6 +8,7 @@ control character in it, nor a spreadsheet as a formula.
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -15,7 +16,8 @@ from apitracker.core.tally import WIDTHS, Row
 from apitracker.core.times import label
 
 FORMATS: Final = ("table", "csv", "json")
-FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001 - Excel runs these too
+_FORMULA: Final = re.compile(r"(\A|;[ \"]*)(?=[=+\-@＝＋－＠])")  # noqa: RUF001 - Excel runs these too
+WIDEST: Final = 256  # of a column: one long value does not make every row as long as itself
 
 
 def lines(
@@ -58,6 +60,7 @@ def _table(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) 
     for at, cells in enumerate(columns):
         texts = [cells[value] for value in {row[at] for row, _ in rows}]
         width = max(map(len, [*texts, fields[at]]))
+        width = min(width, WIDEST)
         cells.update({value: text.ljust(width) for value, text in cells.items()})
         widths.append(width)
     most = max([len(number), *(len(f"{calls:,}") for _, calls in rows)])
@@ -98,5 +101,9 @@ def _quoted(text: str) -> str:
 
 
 def _inert(text: str) -> str:
-    """Keep a spreadsheet from running *text*. A lone ``-`` is how CloudTrail says nothing."""
-    return f"'{text}" if text.startswith(FORMULAS) and text != "-" else text
+    """
+    Keep a spreadsheet from running *text*. A lone ``-`` is how CloudTrail says nothing.
+
+    Where the comma is for decimals a semicolon is between cells: what follows one is a cell too.
+    """
+    return text if text == "-" else _FORMULA.sub(r"\1'", text)
