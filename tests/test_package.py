@@ -261,7 +261,7 @@ def test_runs_alone(archive: Path, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     *logged, last = map(json.loads, done.stdout.splitlines())
-    assert [line["calls"] for line in logged if line["message"] == "tracked"] == [1]
+    assert [line["Published"] for line in logged if line["message"] == "tracked"] == [1]
     (body,) = last["bodies"]
     assert body["Namespace"] == "API-COUNT"
     assert body["MetricData"][0]["MetricName"] == "GetUser"

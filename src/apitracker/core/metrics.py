@@ -25,6 +25,7 @@ OLDEST: Final = 14 * 86_400  # seconds before now
 NEWEST: Final = 2 * 3_600  # seconds after now
 NAME_LENGTH: Final = 255  # of a MetricName
 VALUE_LENGTH: Final = 1_024  # of a dimension's value
+REMEMBERED: Final = 1_024  # characters of a metric's name and values; AWS's own have some fifty
 
 
 class Dimension(Struct, frozen=True, rename="pascal"):
@@ -159,7 +160,9 @@ def _datums(counts: Mapping[Row, int], metrics: MetricSet) -> Iterator[Datum]:
 
 
 def _datum(series: Row, seconds: list[int], metrics: MetricSet) -> Datum:
-    name, dimensions = _names(series[:-1], metrics.dimensions)
+    # Names without end are made each time, so that what is remembered stays small.
+    names = _names if sum(map(len, series[:-1])) <= REMEMBERED else _names.__wrapped__
+    name, dimensions = names(series[:-1], metrics.dimensions)
     tally: dict[int, int] = {}  # a Counter takes longer than the few values that there are
     for calls in sorted(seconds):
         tally[calls] = tally.get(calls, 0) + 1
