@@ -258,7 +258,7 @@ def test_interrupted(long_trail: Path, path: Path, moment: float) -> None:
         shown = subprocess.run(
             [APITRACKER, "top", "--store", path], capture_output=True, text=True, check=False
         )
-        assert (0, "Traceback" in shown.stderr) == (shown.returncode, False)
+        assert shown.returncode == 0 or "nothing is in this store; run" in shown.stderr
 
     assert "Traceback" not in err
     assert (out, stopped.returncode in {0, 130, -signal.SIGINT}) == ("", True)
