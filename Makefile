@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 QUIET = --quiet --disable-pip-version-check
+SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: run test check audit package bench chaos clean
+.PHONY: run test check audit package bench chaos browser clean
 .DEFAULT_GOAL = run
 
 # A synthetic trail, its counts, who is throttled, who is behind it, and who is denied.
@@ -50,6 +51,13 @@ chaos: .venv/development .venv-emulator/installed
 
 bench: .venv/development
 	$(BIN)/python benchmarks/run.py
+
+# What tests/web drives: Debian's chromium, or the one that Playwright brings.
+browser: .venv/development
+	@command -v chromium || command -v chromium-browser || command -v google-chrome \
+	|| if command -v apt-get >/dev/null; then \
+	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq --no-install-recommends chromium; \
+	else $(BIN)/playwright install chromium; fi
 
 clean:
 	rm -rf .venv .venv-emulator .venv-lint .aws-sam build dist

@@ -40,6 +40,9 @@ OWNERS = {
     "botocore": "apitracker.account.clients",
     "duckdb": "apitracker.local.store",
     "click": "apitracker.cli",
+    "fastapi": "apitracker.local.web.app",
+    "pydantic": "apitracker.local.web.views",
+    "uvicorn": "apitracker.local.web.server",
 }
 
 PUBLIC = ["Call", "Key", "Log", "Tally", "count", "decode", "rollup"]

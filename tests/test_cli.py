@@ -28,6 +28,7 @@ COMMANDS = [
     "top",
     "throttles",
     "denials",
+    "serve",
     "publish",
     "reconcile",
     "alarm",

@@ -21,7 +21,7 @@ from apitracker.core.model import Log
 from apitracker.core.outcomes import OUTCOMES, classify
 from apitracker.core.selection import ALL, Selection
 from apitracker.core.tally import Row
-from apitracker.local import ingestion, sample
+from apitracker.local import figures, ingestion, sample
 from apitracker.local.readings import Question, Reading, read_log
 from apitracker.local.scenario import CULPRIT, DENIED_CALLER
 from apitracker.local.sources import Found
@@ -90,8 +90,19 @@ def stored(
         return incidents(store.refused(outcome, selection), outcome)
 
 
+def shown(
+    logs: Sequence[Sequence[object]], outcome: str = "throttled", selection: Selection = ALL
+) -> list[Incident]:
+    """The incidents in *logs*, as the page asks a store for them."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "usage.duckdb")
+        store.add(read(logs, ingestion.question(MAX)), Balance())
+        with store.reading() as db:
+            return figures.incidents(db, outcome, 500, selection)
+
+
 Find = Callable[..., list[Incident]]
-both = pytest.mark.parametrize("find", [counted, stored])
+both = pytest.mark.parametrize("find", [counted, stored, shown])
 
 
 def run(folder: Path, *args: object) -> "subprocess.CompletedProcess[str]":
@@ -286,7 +297,8 @@ def test_files_and_store_agree(
     logs: list[list[dict[str, Any]]], selection: Selection, outcome: str
 ) -> None:
     """The same logs have the same incidents whether they were ingested before or not."""
-    assert counted(logs, outcome, selection) == stored(logs, outcome, selection)
+    expected = counted(logs, outcome, selection)
+    assert expected == stored(logs, outcome, selection) == shown(logs, outcome, selection)
 
 
 CALLS = st.tuples(

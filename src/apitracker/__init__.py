@@ -15,6 +15,7 @@ from apitracker.core.tally import count, rollup
 from apitracker.errors import (
     ApiTrackerError,
     LogError,
+    ServeError,
     ServiceError,
     SettingsError,
     SourceError,
@@ -31,6 +32,7 @@ __all__ = [
     "Log",
     "LogError",
     "Rejected",
+    "ServeError",
     "ServiceError",
     "SettingsError",
     "SourceError",

@@ -22,6 +22,7 @@ from apitracker.core.tally import FIELDS, Row, require_fields
 from apitracker.core.times import parse, write
 from apitracker.errors import (
     ApiTrackerError,
+    ServeError,
     ServiceError,
     SourceError,
     StoreError,
@@ -445,6 +446,50 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     if source:
         _report(balance, selected=selection.timed)
         _report_exit(balance)
+
+
+@cli.command()
+@_store_option
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where to listen. Whoever can reach any other host sees all of the store.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Where to listen; 0 is a free port.  [default: 8765, or a free one where that is taken]",
+)
+@click.option("--open", "browse", is_flag=True, help="Open the page in a browser.")
+@click.pass_obj
+def serve(
+    settings: Settings, *, path: Path | None, host: str, port: int | None, browse: bool
+) -> None:
+    """
+    Show the store as a local web page.
+
+    Calls over time, headline figures, the busiest APIs, callers, services, accounts and regions,
+    who is throttled and denied, what became of every record. Nothing leaves this machine. What
+    apitracker ingest adds beside it shows up within seconds. Ctrl-C stops it.
+
+    \b
+    Examples:
+      apitracker serve --open
+      apitracker serve --store prod.duckdb --port 9000
+      ssh -L 8765:127.0.0.1:8765 HOST          then open http://127.0.0.1:8765 here
+
+    Exit code 0: stopped; 2: wrong usage; 3: the port is taken.
+    """
+    from apitracker.local.web import server
+
+    listening = server.listen(host, port)
+    if not server.is_local(host):
+        _say(f"{host}: whoever can reach this host sees all of the store, without a password")
+    if port is None and listening.getsockname()[1] != server.PORT:
+        _say(f"port {server.PORT} is taken; this is another")
+    _say(f"{server.address(host, listening)} shows {path or settings.store}; Ctrl-C stops it")
+    server.serve(path or settings.store, host, listening, browse=browse)
 
 
 @cli.command()
@@ -1063,7 +1108,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _say("stopped")
         code = STOPPED
-    except (StoreError, ServiceError, WorkerError) as e:
+    except (StoreError, ServeError, ServiceError, WorkerError) as e:
         _say(f"apitracker: {e}")
         code = FAILED
     except ApiTrackerError as e:

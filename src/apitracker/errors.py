@@ -8,6 +8,7 @@ Every error that is ours, as one tree:
     ├── SettingsError  a setting with a bad value
     ├── WorkerError    a process that reads logs was killed
     ├── StoreError     the store cannot be opened, read or written
+    ├── ServeError     the page cannot be served here
     └── ServiceError   AWS refused or could not be reached
         ├── RefusedError          an API answered with an error (account.clients)
         ├── TransportError        no whole answer came (account.signing)
@@ -57,6 +58,10 @@ class WorkerError(ApiTrackerError):
 
 class StoreError(ApiTrackerError):
     """The store cannot be opened, read or written."""
+
+
+class ServeError(ApiTrackerError):
+    """The page cannot be served here: the host is not this machine's, or the port is taken."""
 
 
 class ServiceError(ApiTrackerError):

@@ -1,5 +1,5 @@
 """
-The embedded store: counts in one DuckDB file. All SQL is here.
+The embedded store: counts in one DuckDB file. All SQL is here, and in `local.figures`.
 
 Counts are appended and added up on reading, which DuckDB does faster than it could look up and
 change a row; `Store.compact` adds them up for good now and then. A count knows its second and its
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import duckdb
 import numpy as np
@@ -30,6 +30,8 @@ from apitracker.errors import StoreError
 from apitracker.local.readings import NO_EVENT, Reading, Unread
 from apitracker.local.throttles import Api
 from apitracker.local.totals import Balance
+
+Connection: TypeAlias = duckdb.DuckDBPyConnection
 
 SCHEMA: Final = 1
 WAIT_SECONDS: Final = 10.0  # for another process to close the file
@@ -154,26 +156,9 @@ class Store:
 
         At most *limit* rows. `UsageError` if *by* names no field, or one that is not kept.
         """
-        require_fields((*by, *selection.where), kept=True)
-        plain = [field for field in by if field not in WIDTHS]
-        times = [f"{_floor(WIDTHS[field])} AS {field}" for field in by if field in WIDTHS]
+        require_fields((*by, *selection.where), kept=True)  # before the file is looked at
         with self._read() as db:
-            series, parameters = _chosen(db, plain, selection)
-            bounds, more = _bounds(db, selection)
-            sql = f"""
-                WITH chosen AS ({series}),
-                sums AS (
-                    SELECT {", ".join([*times, "series"])}, sum(calls) AS calls
-                    FROM {_table(by, selection)} {bounds} GROUP BY ALL
-                )
-                SELECT {", ".join([*by, "sum(calls)::BIGINT AS calls"])}
-                FROM sums JOIN chosen ON id = series
-                GROUP BY ALL HAVING sum(calls) > 0
-                ORDER BY calls DESC{"".join(f", {field}" for field in by)}
-                LIMIT {"ALL" if limit is None else min(limit, LARGEST)}
-            """
-            found = db.execute(sql, parameters | more).fetchall()
-        return [(row[:-1], row[-1]) for row in found]
+            return top(db, by, limit=limit, selection=selection)
 
     def refused(self, outcome: str, selection: Selection = ALL) -> list[Row]:
         """
@@ -184,10 +169,10 @@ class Store:
         not kept.
         """
         require_fields(selection.where, kept=True)
-        api, minute = ", ".join(Api._fields), _floor(WIDTHS["minute"])
+        api, minute = ", ".join(Api._fields), start_of(WIDTHS["minute"])
         with self._read() as db:
-            series, parameters = _chosen(db, ["outcome"], selection)
-            bounds, more = _bounds(db, selection)
+            series, parameters = select_series(db, ["outcome"], selection)
+            bounds, more = select_times(db, selection)
             sql = f"""
                 WITH timed AS (
                     SELECT second, {minute} AS minute, series.*, calls,
@@ -213,10 +198,27 @@ class Store:
             rows = db.execute("SELECT name, etag FROM logs WHERE etag <> ''").fetchall()
         return {(name, etag) for name, etag in rows}
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """
+        Open the file for the questions of `local.figures`.
+
+        A store that is not there yet, or that nothing was added to, is one without calls.
+        """
+        if self.path.exists():
+            with _open(self.path, read_only=True) as db:
+                if not _is_empty(db):
+                    _require_schema(db, self.path)
+                    yield db
+                    return
+        with duckdb.connect(config=CLOSED) as db:
+            db.execute(TABLES)
+            yield db
+
     # --- opening --------------------------------------------------------------------------------
 
     @contextmanager
-    def _write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _write(self) -> Iterator[Connection]:
         """Open the file for one transaction."""
         try:
             with _open(self.path, read_only=False) as db:
@@ -231,7 +233,7 @@ class Store:
             raise
 
     @contextmanager
-    def _read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _read(self) -> Iterator[Connection]:
         """Open the file for a query."""
         if not self.path.exists():
             raise StoreError(f"{self.path}: no such store; make one with: apitracker ingest SOURCE")
@@ -241,7 +243,7 @@ class Store:
             _require_schema(db, self.path)
             yield db
 
-    def _number(self, db: duckdb.DuckDBPyConnection, table: Sequence[Row]) -> list[int]:
+    def _number(self, db: Connection, table: Sequence[Row]) -> list[int]:
         """Give the number of each series of *table*; what is new gets one in the store."""
         known = self._numbers
         names = ", ".join(SERIES)
@@ -261,7 +263,7 @@ class Store:
 
 
 @contextmanager
-def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+def _open(path: Path, *, read_only: bool) -> Iterator[Connection]:
     db = _connect(path, read_only=read_only)
     try:
         yield db
@@ -275,7 +277,7 @@ def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]
         db.close()
 
 
-def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path, *, read_only: bool) -> Connection:
     until = time.monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -295,7 +297,7 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         time.sleep(0.02)
 
 
-def _is_empty(db: duckdb.DuckDBPyConnection) -> bool:
+def _is_empty(db: Connection) -> bool:
     """Tell whether the first ingest into this file was ended before it had added anything."""
     try:
         db.execute("FROM about")
@@ -305,7 +307,7 @@ def _is_empty(db: duckdb.DuckDBPyConnection) -> bool:
     return False
 
 
-def _require_schema(db: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _require_schema(db: Connection, path: Path) -> None:
     try:
         found = db.execute("SELECT schema_version FROM about").fetchone()
     except duckdb.CatalogException:
@@ -321,7 +323,7 @@ def _require_schema(db: duckdb.DuckDBPyConnection, path: Path) -> None:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _insert(db: duckdb.DuckDBPyConnection, table: str, **columns: Any) -> None:  # noqa: ANN401
+def _insert(db: Connection, table: str, **columns: Any) -> None:  # noqa: ANN401
     """Append columns, numpy arrays or sequences of plain values, to *table*."""
     if all(isinstance(column, np.ndarray) for column in columns.values()):
         db.register("batch", columns)
@@ -334,7 +336,7 @@ def _insert(db: duckdb.DuckDBPyConnection, table: str, **columns: Any) -> None: 
 
 
 def _append(
-    db: duckdb.DuckDBPyConnection,
+    db: Connection,
     seconds: "np.ndarray[Any, Any]",
     series: "np.ndarray[Any, Any]",
     calls: "np.ndarray[Any, Any]",
@@ -342,12 +344,12 @@ def _append(
     """Add counts, to the second and to the day."""
     _insert(db, "counts", second=seconds, series=series, calls=calls)
     db.register("batch", {"second": seconds, "series": series, "calls": calls})
-    day = _floor(WIDTHS["day"])
+    day = start_of(WIDTHS["day"])
     db.execute(f"INSERT INTO days SELECT {day}, series, sum(calls) FROM batch GROUP BY ALL")
     db.unregister("batch")
 
 
-def _rewrite(db: duckdb.DuckDBPyConnection, table: str, query: str) -> None:
+def _rewrite(db: Connection, table: str, query: str) -> None:
     """Replace *table* by what *query* of it gives."""
     db.execute(f"CREATE TABLE rewritten AS {query.format(table)}")
     db.execute(f"DROP TABLE {table}")
@@ -355,7 +357,7 @@ def _rewrite(db: duckdb.DuckDBPyConnection, table: str, query: str) -> None:
 
 
 def _unknown(
-    db: duckdb.DuckDBPyConnection, readings: Sequence[Reading | Unread], balance: Balance
+    db: Connection, readings: Sequence[Reading | Unread], balance: Balance
 ) -> list[Reading]:
     """Give the readings of logs that are not yet in the store, each once."""
     ids = [reading.id for reading in readings if isinstance(reading, Reading)]
@@ -385,9 +387,7 @@ def _series(read: Sequence[Reading], numbers: list[int]) -> "np.ndarray[Any, Any
     return np.array(numbers, np.int32)[np.concatenate(parts)] if parts else np.empty(0, np.int32)
 
 
-def _fresh(
-    db: duckdb.DuckDBPyConnection, read: Sequence[Reading]
-) -> "tuple[np.ndarray[Any, Any], list[int]]":
+def _fresh(db: Connection, read: Sequence[Reading]) -> "tuple[np.ndarray[Any, Any], list[int]]":
     """
     Tell which events of *read* are new, and keep them.
 
@@ -419,9 +419,7 @@ def _fresh(
     return counts, np.diff(repeated).tolist()
 
 
-def _note(
-    db: duckdb.DuckDBPyConnection, read: Sequence[Reading], duplicates: list[int], done: Balance
-) -> None:
+def _note(db: Connection, read: Sequence[Reading], duplicates: list[int], done: Balance) -> None:
     """Write down what became of each log and its records."""
     if read:
         _insert(
@@ -461,20 +459,45 @@ def _unicode(name: str) -> str:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def _floor(width: int) -> str:
+def top(
+    db: Connection, by: Sequence[str], *, limit: int | None = None, selection: Selection = ALL
+) -> list[tuple[Row, int]]:
+    """Add up calls in an open store as `Store.top` does."""
+    require_fields((*by, *selection.where), kept=True)
+    plain = [field for field in by if field not in WIDTHS]
+    times = [f"{start_of(WIDTHS[field])} AS {field}" for field in by if field in WIDTHS]
+    series, parameters = select_series(db, plain, selection)
+    bounds, more = select_times(db, selection)
+    sql = f"""
+        WITH chosen AS ({series}),
+        sums AS (
+            SELECT {", ".join([*times, "series"])}, sum(calls) AS calls
+            FROM {smallest_table(by, selection)} {bounds} GROUP BY ALL
+        )
+        SELECT {", ".join([*by, "sum(calls)::BIGINT AS calls"])}
+        FROM sums JOIN chosen ON id = series
+        GROUP BY ALL HAVING sum(calls) > 0
+        ORDER BY calls DESC{"".join(f", {field}" for field in by)}
+        LIMIT {"ALL" if limit is None else min(limit, LARGEST)}
+    """
+    found = db.execute(sql, parameters | more).fetchall()
+    return [(row[:-1], row[-1]) for row in found]
+
+
+def start_of(width: int) -> str:
     """SQL for the start of the time that *second* is in, also before 1970."""
     return f"second - ((second % {width}) + {width}) % {width}"
 
 
-def _table(by: Sequence[str], selection: Selection) -> str:
+def smallest_table(by: Sequence[str], selection: Selection) -> str:
     """Name the smallest table that can tell."""
     times = {*by, *selection.where} & {"second", "minute", "hour"}
     bounds = {bound for bound in (selection.since, selection.until) if bound is not None}
     return "counts" if times or any(bound % WIDTHS["day"] for bound in bounds) else "days"
 
 
-def _chosen(
-    db: duckdb.DuckDBPyConnection, plain: Sequence[str], selection: Selection
+def select_series(
+    db: Connection, plain: Sequence[str], selection: Selection
 ) -> tuple[str, dict[str, Any]]:
     """SQL for the selected series and their *plain* fields, and its parameters."""
     parameters: dict[str, Any] = {}
@@ -505,7 +528,7 @@ def _chosen(
     return f"SELECT {names} FROM {source}{where}", parameters
 
 
-def _bounds(db: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, dict[str, Any]]:
+def select_times(db: Connection, selection: Selection) -> tuple[str, dict[str, Any]]:
     """SQL for the selected times, and its parameters."""
     parameters: dict[str, Any] = {}
     tests = []
@@ -517,7 +540,7 @@ def _bounds(db: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, d
         parameters["until"] = selection.until
     for field in selection.where.keys() & WIDTHS.keys():
         matches = matcher(field, selection.where[field])
-        start = _floor(WIDTHS[field])
+        start = start_of(WIDTHS[field])
         values = db.execute(f"SELECT DISTINCT {start} FROM counts").fetchall()
         parameters[field] = [value for (value,) in values if matches(value)]
         tests.append(f"{start} IN (SELECT unnest(${field}::BIGINT[]))")

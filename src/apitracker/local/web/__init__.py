@@ -1,0 +1,1 @@
+"""The local page and its JSON: questions and answers, the application, the server."""

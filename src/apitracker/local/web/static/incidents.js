@@ -1,0 +1,122 @@
+// The throttled (or denied) view: which API, where, when, how fast, and who is behind it.
+
+import { fill, h } from "./dom.js";
+import { calls, count, share, utc } from "./format.js";
+import * as source from "./source.js";
+import { fileLinks, valueLink } from "./table.js";
+import { when } from "./usage.js";
+
+// A quota is shared: who uses it up is throttled no more often than others, so shares are of calls.
+const WHO = { throttled: "who called it then, by calls", denied: "who was, by calls" };
+const CALLERS = 3; // that are named for one API
+const APIS = source.report ? 10 : 100; // that are shown, the worst first
+
+/** Make the view of an outcome: "throttled" or "denied". */
+export function makeIncidents(outcome) {
+  const id = `incidents-${outcome}`;
+  const files = h("span", { class: "files" });
+  const total = h("span", { class: "total" });
+  const body = h("tbody");
+  const rest = h("p", { class: "faint" });
+  const element = h(
+    "section",
+    { class: "panel incidents", "aria-labelledby": id },
+    h(
+      "header",
+      {},
+      h("h2", { id }, outcome === "throttled" ? "Throttled APIs" : "Denied APIs"),
+      total,
+      source.report ? null : files,
+    ),
+    h(
+      "div",
+      { class: "scroll", tabindex: "0", role: "group", "aria-labelledby": id },
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", { scope: "col", class: "calls" }, outcome),
+            ...["API", WHO[outcome], "region, account", "when", "worst second", "worst minute"].map(
+              (name) => h("th", { scope: "col" }, name),
+            ),
+          ),
+        ),
+        body,
+      ),
+    ),
+    rest,
+  );
+  return {
+    element,
+    redraw: () => null,
+    async show(state, still) {
+      const incidents = await source.incidents(state, outcome);
+      if (!still()) return null;
+      total.textContent = count(incidents.length);
+      fill(files, ...fileLinks(within(state, outcome), ["eventSource", "eventName", "awsRegion", "recipientAccountId", "caller"], outcome));
+      const shown = incidents.slice(0, APIS);
+      fill(body, ...shown.map((incident) => line(state, incident, outcome)));
+      rest.textContent = shown.length < incidents.length ? `the first ${APIS}` : "";
+      if (!incidents.length) {
+        body.append(h("tr", {}, h("td", { colspan: "7", class: "none" }, `No call was ${outcome}.`)));
+      }
+      return null;
+    },
+  };
+}
+
+/** The state of the usage view with only the calls of an outcome. */
+const within = (state, outcome) => ({
+  ...state,
+  view: "usage",
+  where: [...state.where.filter(([field]) => field !== "outcome"), ["outcome", outcome]],
+});
+
+function line(state, incident, outcome) {
+  const { eventSource, eventName, awsRegion, recipientAccountId, first, last } = incident;
+  const change = (now) => within(now, outcome);
+  const sameDay = utc(first).slice(0, 10) === utc(last).slice(0, 10);
+  const worst = ({ at, calls }) =>
+    h("td", { class: "span" }, h("strong", {}, count(calls)), " at ", when(at, sameDay && "time"));
+  return h(
+    "tr",
+    {},
+    h("td", { class: `calls ${outcome}` }, count(incident.calls)),
+    h(
+      "th",
+      { scope: "row", class: "name" },
+      valueLink(state, { eventSource, eventName }, change),
+    ),
+    h("td", {}, callers(state, incident, change)),
+    h(
+      "td",
+      {},
+      valueLink(state, { awsRegion }, change),
+      " ",
+      valueLink(state, { recipientAccountId }, change),
+    ),
+    h("td", { class: "span" }, when(first), first === last ? null : h("span", {}, " – ", when(last, sameDay && "time"))),
+    worst(incident.worstSecond),
+    worst(incident.worstMinute),
+  );
+}
+
+function callers(state, { callers }, change) {
+  return h(
+    "ol",
+    { class: "callers" },
+    ...callers.slice(0, CALLERS).map(({ caller, calls: made, throttled, share: part }) => {
+      const bar = h("span", { class: "bar", "aria-hidden": "true" });
+      bar.style.width = `${100 * part}%`;
+      const title = `${calls(made)}, ${count(throttled)} refused`;
+      const number = h("span", { class: "number", title }, share(part, 1));
+      return h("li", {}, bar, valueLink(state, { caller }, change), number);
+    }),
+    callers.length > CALLERS ? h("li", { class: "faint" }, `and ${count(callers.length - CALLERS)} more`) : null,
+  );
+}

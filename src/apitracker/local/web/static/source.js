@@ -1,0 +1,107 @@
+// Where the figures come from: the server's JSON, or what is written into a report.
+
+import { selection, table } from "./state.js";
+
+export const ROWS = 10; // of a table on the page
+
+/** The answers in a report, or null on the page that a server gives. */
+export const report = readReport();
+
+/** What a table is asked by -> its fields. */
+export const TABLES = {
+  apis: ["eventSource", "eventName"],
+  callers: ["caller"],
+  services: ["eventSource"],
+  errors: ["outcome", "errorCode"],
+  accounts: ["recipientAccountId"],
+  regions: ["awsRegion"],
+};
+
+/** An answer that is none: its text says why, passing whether the same question may be answered later. */
+export class Refusal extends Error {
+  constructor(text, passing) {
+    super(text);
+    this.passing = passing;
+  }
+}
+
+const answers = new Map();
+
+/** Forget what was answered: there is something new in the store. */
+export const forget = () => answers.clear();
+
+export const about = () => (report ? Promise.resolve(report.about) : fetched("/api/about"));
+
+export const summary = (state) => answer("summary", null, "/api/summary", selection(state));
+
+export function series(state, by, most) {
+  const parameters = selection(state);
+  parameters.set("by", by);
+  parameters.set("most", most);
+  return answer("series", by, "/api/series", parameters);
+}
+
+export function top(state, name) {
+  const { sort, descending, page, search } = table(state, name);
+  const parameters = selection(state);
+  parameters.set("by", TABLES[name].join(","));
+  parameters.set("sort", sort);
+  parameters.set("descending", descending);
+  parameters.set("limit", ROWS);
+  parameters.set("offset", (page - 1) * ROWS);
+  if (search) parameters.set("search", search);
+  return answer("top", name, "/api/top", parameters);
+}
+
+/** The one value of field with most calls, for the busiest minute or hour. */
+export function busiest(state, field) {
+  const parameters = selection(state);
+  parameters.set("by", field);
+  parameters.set("limit", 1);
+  return answer("busiest", field, "/api/top", parameters);
+}
+
+export function incidents(state, outcome) {
+  const parameters = selection(state);
+  parameters.set("outcome", outcome);
+  return answer("throttles", outcome, "/api/throttles", parameters);
+}
+
+export const reconciliation = () => answer("reconciliation", null, "/api/reconciliation", "");
+
+/** The address of the same rows as a file. */
+export function exported(state, fields, form) {
+  const parameters = selection(state);
+  parameters.set("by", fields.join(","));
+  parameters.set("format", form);
+  return `/api/export?${parameters}`;
+}
+
+function answer(name, key, path, parameters) {
+  if (report) return Promise.resolve(key === null ? report[name] : report[name][key]);
+  const url = `${path}?${parameters}`;
+  if (!answers.has(url)) {
+    const asked = fetched(url);
+    asked.catch(() => answers.delete(url));
+    answers.set(url, asked);
+  }
+  return answers.get(url);
+}
+
+async function fetched(url) {
+  let response;
+  try {
+    response = await fetch(url, { headers: { accept: "application/json" } });
+  } catch {
+    throw new Refusal("The server does not answer. Is apitracker serve still running?", true);
+  }
+  const body = await response.json().catch(() => ({}));
+  if (response.ok) return body;
+  const text = typeof body.detail === "string" ? body.detail : `The server answered ${response.status}.`;
+  throw new Refusal(text, response.status >= 500);
+}
+
+function readReport() {
+  const element = document.getElementById("answers");
+  return element ? JSON.parse(element.textContent) : null;
+}

@@ -1,0 +1,7 @@
+// Light or dark as chosen here before, ahead of the first paint; else as the system has it.
+try {
+  const chosen = localStorage.getItem("theme");
+  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+} catch {
+  // Where nothing may be kept, the system's choice stands.
+}
