@@ -29,6 +29,7 @@ COMMANDS = [
     "throttles",
     "denials",
     "serve",
+    "report",
     "publish",
     "reconcile",
     "alarm",

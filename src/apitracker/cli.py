@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -490,6 +491,58 @@ def serve(
         _say(f"port {server.PORT} is taken; this is another")
     _say(f"{server.address(host, listening)} shows {path or settings.store}; Ctrl-C stops it")
     server.serve(path or settings.store, host, listening, browse=browse)
+
+
+@cli.command()
+@click.option("--since", type=_Time(), help="From this eventTime on: 2026-10-01T12:30Z, 2h, 7d.")
+@click.option("--until", type=_Time(), help="Before this eventTime.")
+@click.option(
+    "--where",
+    "where",
+    multiple=True,
+    metavar="FIELD=GLOB",
+    help="Only calls whose FIELD matches: eventSource=ec2.*, as of apitracker top.",
+)
+@_store_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    required=True,
+    help="Write to this file; - is standard output.",
+)
+@click.pass_obj
+def report(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    *,
+    since: int | None,
+    until: int | None,
+    where: tuple[str, ...],
+    path: Path | None,
+    output: IO[str],
+) -> None:
+    """
+    Write what apitracker serve shows as one HTML file.
+
+    The file has all in it, and loads nothing: it opens without a network, and can be sent around.
+    Names of callers, accounts and APIs are in it.
+
+    \b
+    Examples:
+      apitracker report -o usage.html
+      apitracker report --since 7d -o week.html
+      apitracker report --where recipientAccountId=111122223333 -o account.html
+
+    Exit code 0: done; 2: wrong usage; 3: the store failed.
+    """
+    from apitracker.local import report
+    from apitracker.local.web.views import ask
+
+    parse_where(where)
+    times = [("since", since), ("until", until)]
+    selection = [(name, write("second", time)) for name, time in times if time is not None]
+    selection += [("where", text) for text in where]
+    output.write(report.write(report.gather(partial(ask, path or settings.store), selection)))
 
 
 @cli.command()

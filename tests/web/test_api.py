@@ -510,7 +510,7 @@ def test_whatever_is_asked_is_answered(site: str, address: str, mode: Generation
 
 
 FIELDS = st.sampled_from([field for field in tally.FIELDS if field not in tally.UNKEPT])
-TIMES = st.none() | st.sampled_from(["2026-10-29", "2026-10-30T14:00:07Z", "0001-01-01", "2h"])
+TIMES = st.none() | st.sampled_from(["2026-10-29", "2026-10-30T14:00:07Z", "0001-01-01"])
 GLOBS = st.sampled_from(["*", "?*", "", "[!a]*", "*a*", "ok", "2026-10-30*", "us-*", "\0"])
 
 
