@@ -5,7 +5,7 @@ BIN = .venv/bin
 QUIET = --quiet --disable-pip-version-check
 SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: run test check audit package bench chaos browser clean
+.PHONY: run serve test check audit package bench chaos browser clean
 .DEFAULT_GOAL = run
 
 # A synthetic trail, its counts, who is throttled, who is behind it, and who is denied.
@@ -23,6 +23,13 @@ run: .venv/run
 	@printf '  $(BIN)/apitracker ingest s3://BUCKET/PREFIX --store mine.duckdb\n'
 	@printf '  $(BIN)/apitracker top --store mine.duckdb --since 24h\n'
 	@printf '  $(BIN)/apitracker --help\n'
+	@printf '\nAs a local web page:\n  make serve\n'
+
+# The page, in a browser where there is one; on the synthetic trail unless there is a store.
+serve: .venv/run
+	@test -e usage.duckdb || test -d sample-trail || $(BIN)/apitracker sample sample-trail
+	@test -e usage.duckdb || $(BIN)/apitracker ingest sample-trail
+	@$(BIN)/apitracker serve --store usage.duckdb --open
 
 test: .venv/development .venv-emulator/installed .venv-lint/installed
 	$(BIN)/pytest

@@ -1,8 +1,8 @@
 """
 Run the benchmarks and write RESULTS.md: ``python benchmarks/run.py [--only NAME] [--quick]``.
 
-Each script answers one question: decoding, cores, adding, querying, peaks. Nothing is written
-outside a temporary folder but RESULTS.md, and that only when all of them have run in full.
+Each script answers one question: decoding, cores, adding, querying, pages, peaks. Nothing is
+written outside a temporary folder but RESULTS.md, and that only when all have run in full.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import adding, cold_start, cores, decoding, handler, peaks, querying
+from benchmarks import adding, cold_start, cores, decoding, handler, pages, peaks, querying
 from benchmarks.corpora import Corpora
 from benchmarks.measure import ROOT, Options, Result
 
@@ -28,6 +28,7 @@ QUESTIONS: Final = {
     "cores": cores,
     "adding": adding,
     "querying": querying,
+    "pages": pages,
     "peaks": peaks,
     "handler": handler,
     "cold_start": cold_start,

@@ -37,7 +37,7 @@ HOSTILE = {
     "globs": "[z]*?[!b]",
     "shell": "'; touch hacked; echo '$(touch hacked)`touch hacked`",
     "address": "a&b=c#d%20+e?f",
-    "long": "x" * 3000,
+    "long": "x" * 2000,
 }
 """What a caller may call itself, and what a record may say that it called."""
 
