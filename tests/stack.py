@@ -17,7 +17,8 @@ from tests.real import Counts, Event
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60  # seconds, until what was delivered has been counted
-UNKNOWN = "BalanceBroken"  # an alarm on metric math, which the local AWS takes in no template
+UNKNOWN = ("BalanceBroken", "CallsThrottled", "CallsDenied")
+"""Alarms that calculate, by metric math or a query: the local AWS takes them in no template."""
 
 Client: TypeAlias = Callable[[str], Any]
 
@@ -34,9 +35,10 @@ def build(folder: Path) -> Path:
         capture_output=True,
     )
     text = (ROOT / "sam.yaml").read_text()
-    known, taken = re.subn(rf"(?m)^  {UNKNOWN}:\n(?:    .*\n)+\n", "", text)
-    assert taken == 1
-    (folder / "sam.yaml").write_text(known)
+    for name in UNKNOWN:
+        text, taken = re.subn(rf"(?m)^  {name}:\n(?:    .*\n)+\n", "", text)
+        assert taken == 1
+    (folder / "sam.yaml").write_text(text)
     return folder
 
 
@@ -63,9 +65,10 @@ def aws(*args: object) -> str:
 class Account:
     """What a test does in the local account."""
 
-    def __init__(self, client: Client, name: str, package: Path) -> None:
+    def __init__(self, client: Client, name: str, package: Path, *, bucket: str) -> None:
         self.client = client
         self.name = name
+        self.bucket = bucket
         self.group = f"CloudTrail/{name}"
         self.package = package
         client("logs").create_log_group(logGroupName=self.group)
@@ -78,6 +81,8 @@ class Account:
         aws(
             *("cloudformation", "deploy", "--template-file", template, "--stack-name", self.name),
             *("--capabilities", "CAPABILITY_IAM"),
+            # Beyond 51,200 bytes CloudFormation reads a template from a bucket.
+            *("--s3-bucket", self.bucket, "--s3-prefix", "template"),
             *(("--parameter-overrides", *given) if given else ()),
         )
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from apitracker.account import alarms
 from apitracker.account.alarms import Alarm
+from apitracker.core.metric_sets import OUTCOMES, Choice
+from apitracker.core.metrics import plan
 from apitracker.errors import UsageError
 
 
@@ -68,6 +70,69 @@ def test_worked_example_of_any_region() -> None:
     ]
     assert not {"MetricName", "Namespace", "Dimensions", "Statistic", "Period"} & set(requested)
     assert requested["EvaluationPeriods"] == 16
+
+
+def test_worked_example_of_an_outcome() -> None:
+    """The whole request of an alarm on the throttled calls of one API in one region."""
+    assert alarms.request(alarm(outcome="throttled", above=50)) == {
+        "AlarmName": "API-COUNT ec2.amazonaws.com:RunInstances eu-west-1 throttled",
+        "AlarmDescription": "More than 50 throttled calls of RunInstances (ec2.amazonaws.com) in "
+        "eu-west-1 within 5 minutes. Looks 20 minutes back, as CloudTrail delivers late. Who is "
+        "behind it: apitracker throttles. Made by apitracker alarm.",
+        "ActionsEnabled": True,
+        "AlarmActions": [],
+        "Namespace": "API-COUNT/Usage",
+        "MetricName": "Throttled",
+        "Dimensions": [
+            {"Name": "awsRegion", "Value": "eu-west-1"},
+            {"Name": "eventSource", "Value": "ec2.amazonaws.com"},
+            {"Name": "eventName", "Value": "RunInstances"},
+        ],
+        "Statistic": "Sum",
+        "Period": 300,
+        "EvaluationPeriods": 4,
+        "DatapointsToAlarm": 1,
+        "Threshold": 50.0,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+
+
+def test_worked_example_of_an_outcome_in_any_region() -> None:
+    """The query is over the metrics of the set `outcomes`, of one API."""
+    requested = alarms.request(alarm(outcome="denied", region=None, namespace="Ours"))
+
+    assert requested["AlarmName"] == "Ours ec2.amazonaws.com:RunInstances any-region denied"
+    assert "Who was denied: apitracker denials." in requested["AlarmDescription"]
+    assert [each["Expression"] for each in requested["Metrics"]] == [
+        (
+            'SELECT SUM("Denied") FROM SCHEMA("Ours/Usage", awsRegion, eventSource, eventName) '
+            "WHERE eventSource = 'ec2.amazonaws.com' AND eventName = 'RunInstances'"
+        )
+    ]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("name", ["RunInstances", "Grüße", "x" * 300])
+def test_an_outcome_is_watched_where_it_is_published(outcome: str, name: str) -> None:
+    """What the function publishes of such a call is the metric that the alarm watches."""
+    choice = Choice(metrics=("outcomes",))
+    called = {
+        "outcome": outcome,
+        "awsRegion": "eu-west-1",
+        "eventSource": "ec2.amazonaws.com",
+        "eventName": name,
+        "second": 1_790_000_000,
+    }
+    (page,) = plan({tuple(called[field] for field in choice.fields): 1}, choice).pages
+    (datum,) = page.datums
+
+    requested = alarms.request(alarm(outcome=outcome, event_name=name))
+
+    assert (requested["Namespace"], requested["MetricName"]) == (page.namespace, datum.metric_name)
+    assert requested["Dimensions"] == [
+        {"Name": each.name, "Value": each.value} for each in datum.dimensions
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +224,7 @@ def test_a_threshold_is_no_part_of_the_name() -> None:
     assert names == {"API-COUNT ec2.amazonaws.com:RunInstances eu-west-1"}
     assert alarms.name(alarm(region="us-east-1")) not in names
     assert alarms.name(alarm(namespace="OTHER")) not in names
+    assert alarms.name(alarm(outcome="throttled")) not in names
 
 
 def test_a_hostile_name_stays_in_its_quotes() -> None:
@@ -170,6 +236,9 @@ def test_a_hostile_name_stays_in_its_quotes() -> None:
         'FROM SCHEMA("N\\"", awsRegion, eventSource) '
         "WHERE eventSource = 'ec2.amazonaws.com'"
     )
+    assert alarms.query(alarm(event_name="X' OR '", outcome="failed", region=None)).endswith(
+        "WHERE eventSource = 'ec2.amazonaws.com' AND eventName = 'X\\' OR \\''"
+    )
 
 
 def test_names_are_made_valid_as_the_metrics_are() -> None:
@@ -179,10 +248,10 @@ def test_names_are_made_valid_as_the_metrics_are() -> None:
     assert requested["MetricName"] == "Gr__e~f83e039796c6"
 
 
-@given(st.text(min_size=1), st.sampled_from(["eu-west-1", None]))
-def test_any_name_fits(name: str, region: str | None) -> None:
+@given(st.text(min_size=1), st.sampled_from(["eu-west-1", None]), st.sampled_from(["", *OUTCOMES]))
+def test_any_name_fits(name: str, region: str | None, outcome: str) -> None:
     """Whatever an API is called, name and description are ASCII and no longer than allowed."""
-    requested = alarms.request(alarm(event_name=name, region=region))
+    requested = alarms.request(alarm(event_name=name, region=region, outcome=outcome))
 
     assert re.fullmatch(r"[ -~]{1,255}", requested["AlarmName"])
     assert re.fullmatch(r"[ -~]{1,1024}", requested["AlarmDescription"])

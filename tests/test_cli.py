@@ -125,6 +125,31 @@ def test_worked_example(tmp_path: Path) -> None:
     assert done.stderr == "1 logs; 3 records: 3 counted, 0 duplicate, 0 skipped, 0 rejected\n"
 
 
+def test_a_call_that_two_accounts_see(tmp_path: Path) -> None:
+    """Every view counts, unless it is said whose calls are recorded; the rest is skipped."""
+    views = [
+        {
+            **record("Get", account),
+            "userIdentity": {"type": "AWSAccount", "accountId": "111122223333"},
+            "recipientAccountId": account,
+            "sharedEventID": "s",
+        }
+        for account in ("111122223333", "444455556666")
+    ]
+    write(tmp_path / "a.json", *views)
+    env = {"APITRACKER_RECORDED": "111122223333 4*"}
+
+    every = run(tmp_path, "count", "a.json", "--by", "recipientAccountId")
+    once = run(tmp_path, "count", "a.json", "--by", "recipientAccountId", env=env)
+    stored = run(tmp_path, "ingest", "a.json", env=env)
+
+    assert "2 counted, 0 duplicate, 0 skipped" in every.stderr
+    assert rows(once.stdout) == ["    1  111122223333"]
+    assert "1 counted, 0 duplicate, 1 skipped (1 shared), 0 rejected" in once.stderr
+    assert stored.stderr == once.stderr
+    assert rows(run(tmp_path, "top").stdout) == ["    1  s3.amazonaws.com  Get"]
+
+
 def test_stored(tmp_path: Path) -> None:
     """The same again from the store, most calls first, and twice changes nothing."""
     write(tmp_path / "a.json", record("Get", "1"), record("Put", "2"), record("Put", "3"))

@@ -1542,3 +1542,97 @@ class TestFields:
 
         assert [replace(CALL, recipientAccountId="", callerAccountId="", caller="", errorCode="",
                         readOnly="", eventVersion="")] == few.calls  # fmt: skip
+
+
+A, B, C = "111122223333", "444455556666", "777788889999"
+"""Accounts: the caller's, the resource owner's, and another."""
+
+
+def view(recipient: Json, *, event: str, shared: Json = "s-1", caller: Json = A) -> Json:
+    """The record that *recipient* gets of a call that *caller* has made."""
+    identity = {"type": "AWSAccount", "principalId": "AROAEXAMPLE:x", "accountId": caller}
+    return record(
+        userIdentity={k: v for k, v in identity.items() if v is not ABSENT},
+        recipientAccountId=recipient,
+        sharedEventID=shared,
+        eventID=event,
+    )
+
+
+@st.composite
+def trails(draw: st.DrawFn) -> tuple[set[str], list[str], list[Json]]:
+    """Some accounts, what they and others have called, and what their trail has of it."""
+    accounts = draw(st.sets(st.sampled_from([A, B, C]), min_size=1))
+    views = []
+    actions = draw(st.lists(st.tuples(st.sampled_from([A, B, C]), st.sampled_from([A, B, C]))))
+    for at, (caller, owner) in enumerate(actions):
+        shared = ABSENT if caller == owner else f"s-{at}"
+        views += [
+            view(account, event=f"{at}-{account}", shared=shared, caller=caller)
+            for account in {caller, owner} & accounts
+        ]
+    seen = {v["eventID"].partition("-")[0] for v in views}
+    return accounts, sorted(seen), draw(st.permutations(views))
+
+
+class TestShared:
+    """A call that several accounts see counts once for each of them, or once."""
+
+    def once(self, body: bytes | list[str], *recorded: str) -> Decoded:
+        """What the log *body* holds, with calls of the accounts *recorded* counted once."""
+        whole = Decoded([], [], Counter(), [])
+        for part in parts(Log("id", "log", body), recorded=recorded):
+            whole.calls.extend(part.calls)
+            whole.duplicates.extend(part.duplicates)
+            whole.skipped.update(part.skipped)
+            whole.rejected.extend(part.rejected)
+        return whole
+
+    @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+    def test_worked_example(self, form: Form) -> None:
+        """Of two views the caller's counts where its account is recorded, else the other does."""
+        body = form([view(B, event="e-b"), view(A, event="e-a")])
+
+        assert ids(read(body).calls) == ["e-b", "e-a"]
+        assert ids(self.once(body, A).calls) == ["e-a"]
+        assert ids(self.once(body, "*").calls) == ["e-a"]
+        assert self.once(body, C, "1*").skipped == {"shared": 1}
+        assert ids(self.once(body, B).calls) == ["e-b", "e-a"]
+
+    @pytest.mark.parametrize(
+        "kept",
+        [
+            view(B, event="e", shared=ABSENT),
+            view(B, event="e", shared=None),
+            view(B, event="e", shared=7),
+            view(A, event="e"),
+            view(B, event="e", caller=ABSENT),
+            view(ABSENT, event="e"),
+        ],
+        ids=["not shared", "null", "no text", "own view", "a service's", "nobody's view"],
+    )
+    def test_what_may_be_the_only_view(self, kept: Json) -> None:
+        """What nothing says to be another account's view of the call is counted."""
+        kept = {k: v for k, v in kept.items() if v is not ABSENT}
+
+        assert ids(self.once(document([kept]), "*").calls) == ["e"]
+
+    def test_what_is_asked_for_makes_no_difference(self) -> None:
+        """It takes none of the fields that calls are counted by."""
+        log = Log("id", "log", document([view(B, event="e-b"), view(A, event="e-a")]))
+
+        (part,) = parts(log, fields=("eventName",), recorded=("*",))
+
+        assert (ids(part.calls), part.skipped) == (["e-a"], {"shared": 1})
+
+    @given(trails())
+    @unhurried
+    def test_once_and_nothing_lost(self, trail: tuple[set[str], list[str], list[Json]]) -> None:
+        """Each call that a trail has seen is counted once, and the rest is its other views."""
+        accounts, actions, views = trail
+        decoded = self.once(document(views), *accounts)
+
+        assert sorted(event.partition("-")[0] for event in ids(decoded.calls)) == actions
+        assert decoded.skipped.total() == len(views) - len(actions)
+        assert decoded.received == len(views)
+        assert read(document(views)).skipped == {}

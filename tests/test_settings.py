@@ -62,6 +62,8 @@ def test_unknown_names_come_back_sorted() -> None:
         ("APITRACKER_PROCESSES", "-1", "at least 0"),
         ("APITRACKER_MAX_LOG_BYTES", "0", "at least 1"),
         ("APITRACKER_MAX_LOG_BYTES", "512M", "int"),
+        ("APITRACKER_RECORDED", "prod", "account ids separated by spaces"),
+        ("APITRACKER_RECORDED", "111122223333,444455556666", "account ids separated by spaces"),
     ],
 )
 def test_bad_values_are_named(name: str, value: str, words: str) -> None:

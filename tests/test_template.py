@@ -9,13 +9,18 @@ from functools import cache
 from graphlib import TopologicalSorter
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import fields
 
+from apitracker.account.alarms import LONGEST_QUERY, periods
 from apitracker.account.emf import DIMENSION, SUFFIX, UNITS
-from apitracker.core.metric_sets import API
+from apitracker.account.tracking import choose
+from apitracker.cli import cli
+from apitracker.core.metric_sets import API, SETS
 from apitracker.core.selection import parse_where
 from apitracker.core.tally import FIELDS
 from apitracker.settings import MOST_METRICS, PREFIX, Settings
@@ -40,6 +45,7 @@ CHINA = {
     "AWS::Region": "cn-north-1",
     "AWS::URLSuffix": "amazonaws.com.cn",
 }
+EVERY = ",".join(SETS)
 NO_VALUE = object()
 
 # Reads the template as CloudFormation's own transform does: SAM's library is in that virtualenv.
@@ -153,7 +159,7 @@ class Stack:
                 return self.call(function, argument)
         return {k: v for k, v in ((k, self.value(v)) for k, v in node.items()) if v is not NO_VALUE}
 
-    def call(self, function: str, argument: Any) -> Any:  # noqa: ANN401, C901, PLR0911 - a case a function
+    def call(self, function: str, argument: Any) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - a case a function
         """Evaluate one function."""
         match function:
             case "Ref" if argument == "AWS::NoValue":
@@ -172,6 +178,12 @@ class Stack:
                 return not self.value(argument[0])
             case "Fn::And":
                 return all(map(self.value, argument))
+            case "Fn::Or":
+                return any(map(self.value, argument))
+            case "Fn::FindInMap":
+                name, *keys = map(self.value, argument)
+                found = self.template["Mappings"][name]
+                return found[str(keys[0])][keys[1]]
             case "Fn::Join":
                 return argument[0].join(self.value(argument[1]))
             case "Fn::Split":
@@ -363,8 +375,9 @@ def test_existing_trail() -> None:
 @pytest.mark.parametrize("dashboard", ["true", "false"])
 @pytest.mark.parametrize("alarms", ["true", "false"])
 @pytest.mark.parametrize("email", ["", "ops@example.com"])
+@pytest.mark.parametrize("above", ["", "0"])
 def test_nothing_refers_to_what_is_not_made(
-    group: str, dashboard: str, alarms: str, email: str
+    group: str, dashboard: str, alarms: str, email: str, above: str
 ) -> None:
     """Whatever is chosen, no resource and no output refers to a resource that is not made."""
     made = stack(
@@ -372,6 +385,8 @@ def test_nothing_refers_to_what_is_not_made(
         CreateDashboard=dashboard,
         CreateAlarms=alarms,
         AlarmEmail=email,
+        DenialsAbove=above,
+        CreateInsightRule="true",
     )
     text = json.dumps([{n: b["Properties"] for n, b in made.resources.items()}, made.outputs])
 
@@ -728,6 +743,20 @@ def accepts(name: str, value: str) -> bool:
             ["", "eventName=StopLogging", "eventSource=iam.* awsRegion=us-*-1"],
             ["StopLogging", "caller=x", "readOnly=true", "eventName=a  eventName=b"],
         ),
+        (
+            "MetricSets",
+            [*SETS, "api,outcomes", EVERY],
+            ["", "apis", "api, outcomes", "api,", ",api", "api outcomes", "callers-throttled"],
+        ),
+        (
+            "RecordedAccounts",
+            ["", "*", "111122223333", "111122223333 4444*", "1111222233[0-4]?", "[!1]*"],
+            ["a", "111122223333,444455556666", "111122223333  4*", " 1"],
+        ),
+        ("ThrottlesAbove", ["", "0", "100", "999999999"], ["-1", "1.5", "many"]),
+        ("DenialsAbove", ["", "0", "100"], ["-1", "1e3"]),
+        ("AboveMinutes", ["1", "5", "15", "60"], ["0", "2", "5m"]),
+        ("CreateInsightRule", ["true", "false"], ["yes", ""]),
         ("LedgerDown", ["hold", "publish"], ["", "drop"]),
         ("AlarmEmail", ["", "a@b.c"], ["a", "a@b c", "a@b,c@d e"]),
         ("AlarmTopicArn", ["", TOPIC, "arn:aws-cn:sns:cn-north-1:123456789012:t"], ["ops", KEY]),
@@ -762,15 +791,30 @@ def test_variables_fit_the_environment() -> None:
     parameters = read()[0]["Parameters"]
     longest = {
         name: "x" * parameters[name]["MaxLength"]
-        for name in ("MetricNamespace", "IncludeRules", "ExcludeRules", "KeepRules")
+        for name in (
+            "MetricNamespace",
+            "MetricSets",
+            "IncludeRules",
+            "ExcludeRules",
+            "KeepRules",
+            "RecordedAccounts",
+        )
     }
-    made = stack(**longest, LedgerDown="publish", MetricBudget="25000")
+    made = stack(**longest, LedgerDown="publish", MetricBudget="25000", DenialsAbove="1")
     variables = made["APITrackerLambdaFunction"]["Environment"]["Variables"]
     table = "t" * 255
     role = "arn:aws-us-gov:iam::123456789012:role/" + "r" * 64
     values = {**variables, "APITRACKER_LEDGER": table, "APITRACKER_OWN_ROLE": role}
 
     assert len(json.dumps(values, separators=(",", ":"))) <= 4_096
+
+
+def test_every_set_can_be_chosen() -> None:
+    """All sets together are no longer than the parameter may be, and the function takes them."""
+    made = stack(MetricSets=EVERY)["APITrackerLambdaFunction"]["Environment"]["Variables"]
+
+    assert len(EVERY) <= read()[0]["Parameters"]["MetricSets"]["MaxLength"]
+    assert choose(Settings(metrics=made["APITRACKER_METRICS"])).metrics == tuple(SETS)
 
 
 def test_derived_namespaces_fit() -> None:
@@ -796,6 +840,8 @@ def test_function() -> None:
         LedgerDown="publish",
         MetricBudget="12",
         KeepRules="eventName=StopLogging",
+        MetricSets="service,callers",
+        RecordedAccounts="1111*",
     )
     function = made["APITrackerLambdaFunction"]
 
@@ -807,12 +853,14 @@ def test_function() -> None:
     assert function["Timeout"] == 60
     assert function["Environment"]["Variables"] == {
         "APITRACKER_NAMESPACE": "Ours",
+        "APITRACKER_METRICS": "service,callers",
         "APITRACKER_INCLUDE": "readOnly=false",
         "APITRACKER_EXCLUDE": "caller=x",
         "APITRACKER_LEDGER": "<Ledger>",
         "APITRACKER_LEDGER_DOWN": "publish",
         "APITRACKER_BUDGET": "12",
         "APITRACKER_KEEP": "eventName=StopLogging",
+        "APITRACKER_RECORDED": "1111*",
         "APITRACKER_OWN_ROLE": "<APITrackerLambdaFunctionRole.Arn>",
     }
 
@@ -843,7 +891,7 @@ ALARMS = {
     "CallsLate": ("Ours/Tracker", "Lag"),
     "BudgetReached": ("Ours/Tracker", "Other"),
 }
-"""What each alarm watches, but for the one that calculates."""
+"""What each alarm on the tracker itself watches, but for the one that calculates."""
 
 PASSING = {"FunctionErrors", "NoInvocations", "CallsLate"}
 """The alarms on what can pass by itself."""
@@ -920,6 +968,103 @@ def test_alarm_on_the_balance() -> None:
     ]
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
     assert alarm["EvaluationPeriods"] == 1
+
+
+USAGE_ALARMS = {
+    "CallsThrottled": (
+        "ThrottlesAbove",
+        "throttled",
+        'SELECT SUM(Throttled) FROM SCHEMA("Ours/Usage", awsRegion, eventSource, eventName)',
+    ),
+    "CallsDenied": (
+        "DenialsAbove",
+        "denied",
+        'SELECT SUM(Denied) FROM SCHEMA("Ours/Usage", awsRegion, eventSource, eventName)',
+    ),
+}
+"""The alarms on what is published: the parameter that asks for each, its outcome, its query."""
+
+
+@pytest.mark.parametrize("name", USAGE_ALARMS)
+@pytest.mark.parametrize("minutes", [1, 5, 15, 60])
+def test_alarms_on_outcomes(name: str, minutes: int) -> None:
+    """Throttles and denials are added up over all APIs, and looked for as `alarm` does it."""
+    above, outcome, expression = USAGE_ALARMS[name]
+    made = stack(**{above: "7"}, AboveMinutes=str(minutes), MetricNamespace="Ours")
+    (outcomes,) = choose(Settings(namespace="Ours", metrics="outcomes")).sets
+    alarm = made[name]
+    (query,) = alarm["Metrics"]
+
+    assert query == {
+        "Id": outcome,
+        "Label": f"{outcome} calls",
+        "Expression": expression,
+        "Period": minutes * 60,
+        "ReturnData": True,
+    }
+    assert f'"{outcomes.namespace}", {", ".join(outcomes.dimensions)})' in expression
+    assert f"({outcomes.names[outcome]})" in expression
+    assert alarm["EvaluationPeriods"] == periods(minutes * 60)
+    assert alarm["DatapointsToAlarm"] == 1
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", "7")
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert query["Period"] * alarm["EvaluationPeriods"] <= LONGEST_QUERY
+
+
+@pytest.mark.parametrize(
+    ("given", "metrics", "made"),
+    [
+        ({}, "api", set()),
+        ({"MetricSets": "callers,outcomes"}, "callers,outcomes", set()),
+        ({"ThrottlesAbove": "0"}, "api,outcomes", {"CallsThrottled"}),
+        ({"DenialsAbove": "9", "MetricSets": "callers"}, "callers,outcomes", {"CallsDenied"}),
+        (
+            {"DenialsAbove": "9", "ThrottlesAbove": "9", "MetricSets": "outcomes,api"},
+            "outcomes,api,outcomes",
+            {"CallsDenied", "CallsThrottled"},
+        ),
+    ],
+)
+def test_alarms_on_outcomes_have_their_metrics(
+    given: dict[str, str], metrics: str, made: set[str]
+) -> None:
+    """An alarm on throttles or denials is made if it is asked for, and so are its metrics."""
+    one = stack(**given)
+    function = one["APITrackerLambdaFunction"]["Environment"]["Variables"]
+
+    assert function["APITRACKER_METRICS"] == metrics
+    assert ("outcomes" in choose(Settings(metrics=metrics)).metrics) or not made
+    assert one.resources.keys() & USAGE_ALARMS.keys() == made
+
+
+def test_alarms_on_outcomes_without_the_others() -> None:
+    """Alarms on throttles and denials are told of where there are none on the tracker itself."""
+    made = stack(CreateAlarms="false", AlarmEmail="ops@example.com", ThrottlesAbove="0")
+
+    assert made["CallsThrottled"]["AlarmActions"] == ["<AlarmTopic>"]
+    assert made["CallsThrottled"]["OKActions"] == ["<AlarmTopic>"]
+    assert made["AlarmSubscription"]["Endpoint"] == "ops@example.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("CallsThrottled", "throttles"), ("CallsDenied", "denials")]
+)
+def test_alarms_on_outcomes_name_the_caller(name: str, command: str) -> None:
+    """The alarms say which row of the dashboard and which command name the caller."""
+    made = stack(ThrottlesAbove="7", DenialsAbove="7", MetricSets=EVERY)
+    said = made[name]["AlarmDescription"]
+    titles = [
+        widget["properties"].get("title", "")
+        for widget in json.loads(made["TrackerDashboard"]["DashboardBody"])["widgets"]
+    ]
+    rows = re.findall(r'row "([^"]+)"', said)
+
+    assert f"apitracker {command} s3://BUCKET/PREFIX --since 1h" in said
+    assert command in cli.commands
+    assert made["TrackerDashboard"]["DashboardName"] in said
+    assert rows
+    assert all(any(title.startswith(f"{row}: ") for title in titles) for row in rows)
+    assert len(said) < 900  # of 1,024, with names longer than here
 
 
 LOG = "aws logs tail /aws/lambda/<APITrackerLambdaFunction> --since"
@@ -1033,13 +1178,120 @@ def test_dashboard_searches() -> None:
 
     assert all(len(each) == 1 for each in searches)
     for (search,) in searches:
-        assert search.startswith(f'{{"Ours/1",{schema}}}')
+        if "/Usage" not in search:
+            assert search.startswith(f'{{"Ours/1",{schema}}}')
         assert len(search) <= 1_024
         assert search.count('"') % 2 == 0
         assert search.count("(") == search.count(")")
-    assert sum("SORT(" in each for each in found) == 2
+    assert sum("SORT(" in each for each in found) == 6
     for dimension in API.dimensions:
         assert sum(f" {dimension}=" in each for each in found) > 10
+
+
+def test_dashboard_of_metric_sets() -> None:
+    """Throttles, denials and callers are searched for where the function publishes them."""
+    shown = {}
+    for widget in widgets(MetricNamespace="Ours"):
+        if found := re.search(r": (.*) \(metric set (.*)\)", widget["properties"].get("title", "")):
+            ((line,),) = widget["properties"]["metrics"]
+            shown[found[1]] = (found[2], line["expression"])
+    sets = {each.name: each for each in choose(Settings(namespace="Ours", metrics=EVERY)).sets}
+
+    def searched(name: str, metric: str) -> tuple[str, str]:
+        schema = f'{{"{sets[name].namespace}",{",".join(sets[name].dimensions)}}}'
+        search = f"""SEARCH('{schema} MetricName="{metric}"', 'Sum')"""
+        return name, f"SLICE(SORT({search}, SUM, DESC), 0, 20)"
+
+    assert shown == {
+        "throttled calls by API": searched("outcomes", "Throttled"),
+        "denied calls by API": searched("outcomes", "Denied"),
+        "the 20 that are throttled most": searched("throttled-callers", "Throttled"),
+        "the 20 that call most": searched("callers", "Calls"),
+    }
+
+
+def test_dashboard_says_which_sets_there_are() -> None:
+    """The dashboard says which sets are published, one that an alarm has added among them."""
+    texts = [
+        widget["properties"]["markdown"]
+        for widget in widgets(ThrottlesAbove="1", MetricSets="service")
+        if widget["type"] == "text"
+    ]
+
+    assert [text for text in texts if "`service,outcomes`: a graph of another set" in text]
+
+
+# Contributor Insights, as AWS documents the syntax:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/ContributorInsights-RuleSyntax.html
+
+Field = Annotated[str, Meta(pattern=r"^\$(\.[A-Za-z0-9_]+(\[[0-9]+\])?)+$")]
+Texts = Annotated[list[str], Meta(min_length=1, max_length=10)]
+
+
+class RuleSchema(Struct, forbid_unknown_fields=True, rename="pascal"):
+    """What every rule on logs begins with."""
+
+    name: Literal["CloudWatchLogRule"]
+    version: Literal[1]
+
+
+class RuleFilter(Struct, forbid_unknown_fields=True, rename="pascal", omit_defaults=True):
+    """One filter: a field, and one operator, with texts, a number, or whether it is there."""
+
+    match: Field
+    in_: Texts | UnsetType = field(default=UNSET, name="In")
+    not_in: Texts | UnsetType = UNSET
+    starts_with: Texts | UnsetType = UNSET
+    greater_than: float | UnsetType = UNSET
+    less_than: float | UnsetType = UNSET
+    equal_to: float | UnsetType = UNSET
+    not_equal_to: float | UnsetType = UNSET
+    is_present: bool | UnsetType = UNSET
+
+
+class RuleContribution(Struct, forbid_unknown_fields=True, rename="pascal"):
+    """Who contributes: up to four fields, and up to four filters that must all match."""
+
+    keys: Annotated[list[Field], Meta(min_length=1, max_length=4)]
+    filters: Annotated[list[RuleFilter], Meta(max_length=4)] = []
+    value_of: Field | UnsetType = UNSET
+
+
+class Rule(Struct, forbid_unknown_fields=True, rename="pascal"):
+    """A rule on logs."""
+
+    schema: RuleSchema
+    log_group_names: Annotated[list[str], Meta(min_length=1)]
+    log_format: Literal["JSON", "CLF"]
+    contribution: RuleContribution
+    aggregate_on: Literal["Count", "Sum"]
+
+
+@BOTH
+def test_contributor_insights(group: str) -> None:
+    """If it is asked for, a rule that AWS takes ranks roles by their calls of an API."""
+    made = stack(CloudTrailLogGroupName=group, CreateInsightRule="true")["BusiestCallers"]
+    rule = msgspec.json.decode(made["RuleBody"], type=Rule)
+    role = "$.userIdentity.sessionContext.sessionIssuer.arn"
+
+    assert "BusiestCallers" not in stack(CloudTrailLogGroupName=group).resources
+    assert (made["RuleName"], made["RuleState"]) == ("cloudwatch-api-tracker-callers", "ENABLED")
+    assert made["RuleBody"].isascii()
+    assert len(made["RuleBody"]) + 512 <= 8_192  # the longest name of a log group is in it
+    assert rule.log_group_names == [group or "<NewTrailCWLogGroup>"]
+    assert rule.log_format == "JSON"
+    assert rule.contribution.keys == [role, "$.eventSource", "$.eventName", "$.awsRegion"]
+    assert rule.contribution.filters == [RuleFilter(role, is_present=True)]
+    assert all(len(msgspec.to_builtins(each)) == 2 for each in rule.contribution.filters)
+    assert (rule.aggregate_on, rule.contribution.value_of) == ("Count", UNSET)
+
+
+def test_contributor_insights_says_its_price() -> None:
+    """Before anybody asks for the rule its price is said."""
+    said = read()[0]["Parameters"]["CreateInsightRule"]["Description"]
+
+    assert "$0.50 a month" in said
+    assert "$0.02 per million" in said
 
 
 def graphed(namespace: str, **given: str) -> dict[str, set[tuple[str, ...]]]:

@@ -95,6 +95,26 @@ def test_every_record_is_in_one_place(tracker: Tracker, cloudwatch: CloudWatch) 
     }
 
 
+def test_a_call_that_two_accounts_see(tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    """It counts once, in the caller's account, where that account is said to be recorded."""
+    identity = {"type": "AWSAccount", "accountId": "111122223333"}
+    views = [
+        record(n, userIdentity=identity, recipientAccountId=account, sharedEventID="s")
+        for n, account in enumerate(("444455556666", "111122223333"))
+    ]
+    once = set_to(tracker, recorded="1111* 4444*", namespace="Once", metrics="account")
+
+    every = done(views, tracker).counts
+    counts = done(views, once).counts
+
+    assert (every.received, every.counted, every.skipped.total()) == (2, 2, 0)
+    assert (counts.received, counts.counted, counts.skipped) == (2, 1, {"shared": 1})
+    assert cloudwatch.values() == {
+        ("API-COUNT", "GetObject", "eu-west-1", "s3.amazonaws.com", str(MINUTE)): {2: 1},
+        ("Once/Usage", "Calls", "eu-west-1", "111122223333", str(MINUTE)): {1: 1},
+    }
+
+
 def test_control_message(tracker: Tracker, cloudwatch: CloudWatch) -> None:
     """It is acknowledged, and nothing else."""
     assert track(CONTROL, tracker, claimant="c", until=NOW + 9, note=unheard) is None

@@ -251,6 +251,14 @@ def test_a_stack_that_is_not_well() -> None:
             {"AlarmName": "a", "Metrics": [{"Id": "q", "Expression": 'FROM SCHEMA("API-COUNT")'}]},
             True,
         ),
+        (
+            {
+                "AlarmName": "a",
+                "Metrics": [{"Id": "q", "Expression": 'FROM SCHEMA("API-COUNT/Usage", caller)'}],
+            },
+            True,
+        ),
+        ({"AlarmName": "a", "Metrics": [{"Id": "q", "Expression": 'FROM "API-COUNTER"'}]}, False),
         ({"AlarmName": "a", "Metrics": [{"Id": "q", "Expression": 'FROM "AWS/EC2"'}]}, False),
     ],
 )

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 from msgspec.structs import replace
 
-from apitracker.core.metric_sets import API
+from apitracker.core.metric_sets import API, OUTCOMES
 from apitracker.core.metrics import Datum, Plan
 from apitracker.core.selection import Selection, parse_where
 from apitracker.core.tally import FIELDS, Row, require_fields
@@ -747,6 +747,11 @@ def reconcile(  # noqa: PLR0913 - options of a command
 )
 @click.option("--any-region", is_flag=True, help="Calls in all regions together.")
 @click.option(
+    "--outcome",
+    type=click.Choice(list(OUTCOMES)),
+    help="Only calls that ended so. The tracker has to publish the metric set outcomes.",
+)
+@click.option(
     "--notify", multiple=True, metavar="ARN", help="Tell this SNS topic, or whatever has an ARN."
 )
 @click.option("--dry-run", is_flag=True, help="Print the alarm as JSON, and make nothing.")
@@ -759,6 +764,7 @@ def alarm(  # noqa: PLR0913 - options of a command
     per: str,
     region: str | None,
     any_region: bool,
+    outcome: str | None,
     notify: tuple[str, ...],
     dry_run: bool,
 ) -> None:
@@ -769,15 +775,16 @@ def alarm(  # noqa: PLR0913 - options of a command
     region of the AWS settings, where the tracker publishes; --region says where the calls are
     made. The calls of IAM are all recorded in us-east-1.
 
-    The alarm is named by API and region: the same again with another threshold, time or --notify
-    replaces it. One period above the threshold is enough; the alarm looks 15 minutes further
-    back than a period, as CloudTrail delivers late, and rings for as long.
+    The alarm is named by API, region and outcome: the same again with another threshold, time or
+    --notify replaces it. One period above the threshold is enough; the alarm looks 15 minutes
+    further back than a period, as CloudTrail delivers late, and rings for as long.
 
     \b
     Examples:
       apitracker alarm ec2:RunInstances --above 100 --per 5m --notify arn:aws:sns:…:topic
       apitracker alarm iam:CreateUser --above 0 --region us-east-1
       apitracker alarm s3:DeleteBucket --above 10 --per 1h --any-region
+      apitracker alarm ec2:DescribeInstances --outcome throttled --above 50
       apitracker alarm signin.amazonaws.com:ConsoleLogin --above 50 --dry-run
 
     What --dry-run prints is also the input of aws cloudwatch put-metric-alarm --cli-input-json.
@@ -801,6 +808,7 @@ def alarm(  # noqa: PLR0913 - options of a command
         per=length,
         region=None if any_region else region,
         namespace=settings.namespace,
+        outcome=outcome or "",
         notify=notify,
     )
     requested = alarms.request(wanted)
@@ -809,6 +817,11 @@ def alarm(  # noqa: PLR0913 - options of a command
         return
     alarms.put(requested, clients.client("cloudwatch"))
     _say(f"{requested['AlarmName']}: {requested['AlarmDescription']}")
+    if outcome and "outcomes" not in settings.metrics.replace(",", " ").split():
+        _say(
+            f"it watches {wanted.metrics.namespace}: see that the tracker is deployed with outcomes"
+            " among its MetricSets (APITRACKER_METRICS), or there is nothing to ring at"
+        )
     if not notify:
         _say("nobody is told when it rings: give --notify ARN")
 
@@ -1097,6 +1110,7 @@ def _read(
     founds: Iterable[Found], question: Question, settings: Settings
 ) -> Iterator[Reading | Unread]:
     """Read logs on all cores, with a progress bar where somebody is looking."""
+    question = replace(question, recorded=tuple(settings.recorded.split()))
     if not sys.stderr.isatty():
         yield from read_all(founds, question, processes=settings.workers)
         return

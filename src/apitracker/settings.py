@@ -19,6 +19,7 @@ from apitracker.errors import SettingsError
 NAMESPACE: Final = re.compile(r"(?!AWS/)[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,239}")
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
 TABLE: Final = re.compile(r"|[0-9A-Za-z._-]{3,255}")
+ACCOUNTS: Final = re.compile(r"[0-9*?\[\]!-]+")  # a glob of account ids
 # Twelve bytes and three of overhead each stay below the 400 KB of an item in DynamoDB.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MOST_METRICS: Final = 25_000
@@ -65,6 +66,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     exclude: str = ""
     """Do not publish calls that match: FIELD=GLOB, several separated by spaces."""
 
+    recorded: str = ""
+    """Accounts, as globs of their ids, whose calls count once, however many accounts see them."""
+
     def __post_init__(self) -> None:
         """`ValueError` if a value is out of its range."""
         if self.max_log_bytes < 1:
@@ -80,6 +84,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         if not TABLE.fullmatch(self.ledger):
             raise ValueError(
                 "ledger must be the name of a table, of 3 to 255 letters, digits, . - _"
+            )
+        if not all(ACCOUNTS.fullmatch(glob) for glob in self.recorded.split()):
+            raise ValueError(
+                "recorded must be account ids separated by spaces, where * stands for any digits"
             )
         if not 1 <= self.budget <= MOST_METRICS:
             raise ValueError(f"budget must be from 1 to {MOST_METRICS:,}")

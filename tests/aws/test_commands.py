@@ -101,6 +101,33 @@ def test_alarm_rings(client: Client, name: str) -> None:
     assert [each["StateValue"] for each in found] == ["ALARM"]
 
 
+def test_alarm_on_an_outcome(client: Client, name: str) -> None:
+    """It stands beside the plain one, rings at its own metric, and says which set it takes."""
+    env = {"APITRACKER_NAMESPACE": name}
+    cloudwatch = client("cloudwatch")
+    api = ("ec2:RunInstances", "--above", 2)
+    run("alarm", *api, **env)
+
+    one = run("alarm", *api, "--outcome", "throttled", **env)
+    known = run("alarm", *api, "--outcome", "throttled", **env, APITRACKER_METRICS="api,outcomes")
+    everywhere = run("alarm", *api, "--outcome", "denied", "--any-region", "--dry-run", **env)
+    pairs = {"awsRegion": REGION, "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances"}
+    dimensions = [{"Name": n, "Value": v} for n, v in pairs.items()]
+    datum = {"MetricName": "Throttled", "Dimensions": dimensions, "Value": 3}
+    cloudwatch.put_metric_data(Namespace=f"{name}/Usage", MetricData=[datum])
+
+    assert (one.returncode, known.returncode, everywhere.returncode) == (0, 0, 0)
+    assert f"it watches {name}/Usage: see that the tracker is deployed with outcomes" in one.stderr
+    assert "it watches" not in known.stderr
+    found = cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
+    assert {each["AlarmName"]: each["StateValue"] for each in found} == {
+        f"{name} ec2.amazonaws.com:RunInstances us-east-1": "INSUFFICIENT_DATA",
+        f"{name} ec2.amazonaws.com:RunInstances us-east-1 throttled": "ALARM",
+    }
+    cloudwatch.put_metric_alarm(**json.loads(everywhere.stdout))
+    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]) == 3
+
+
 def test_alarm_is_printed_only(client: Client, name: str) -> None:
     """A dry run prints what boto3 takes, and makes nothing."""
     env = {"APITRACKER_NAMESPACE": name}
@@ -124,6 +151,7 @@ def test_alarm_that_cannot_be() -> None:
         ["ec2:Run", "--above", "1", "--per", "30s"],
         ["ec2:Run", "--above", "1", "--per", "2h", "--any-region"],
         ["ec2:Run", "--above", "1", "--region", "us-east-1", "--any-region"],
+        ["ec2:Run", "--above", "1", "--outcome", "ok"],
     ):
         assert run("alarm", *wrong, "--dry-run").returncode == 2, wrong
 
@@ -300,12 +328,12 @@ class Setup:
             datum = {"MetricName": metric, "Dimensions": pairs, "Value": value}
             self.cloudwatch.put_metric_data(Namespace="AWS/Lambda", MetricData=[datum])
 
-    def metric(self, age: timedelta = timedelta(minutes=7)) -> None:
-        """A call in the namespace."""
+    def metric(self, age: timedelta = timedelta(minutes=7), namespace: str = "") -> None:
+        """A call in the namespace, the setup's own if no other is given."""
         pairs = [{"Name": "awsRegion", "Value": "r"}, {"Name": "eventSource", "Value": "s"}]
         when = datetime.now(UTC) - age
         datum = {"MetricName": "Get", "Dimensions": pairs, "Value": 1, "Timestamp": when}
-        self.cloudwatch.put_metric_data(Namespace=self.name, MetricData=[datum])
+        self.cloudwatch.put_metric_data(Namespace=namespace or self.name, MetricData=[datum])
 
     def alarm(self, state: str) -> None:
         """An alarm on the namespace, in this state."""
@@ -384,6 +412,33 @@ def test_verify_what_works(setup: Setup) -> None:
     assert re.fullmatch(
         rf"the latest call in {name} was made [78] minutes ago", checks["metrics"][1]
     )
+
+
+@pytest.mark.parametrize(
+    ("sets", "usage", "word", "text"),
+    [
+        ("api,outcomes", False, "wrong", "no metrics in {} for 3 hours: see to the function"),
+        ("service", False, "wrong", "no metrics in {}/Usage for 3 hours: see to the function"),
+        ("service", True, "ok", "the latest call in {}/Usage was made"),
+        ("outcomes", False, "ok", "no metrics in {}/Usage for 3 hours: only calls that went wrong"),
+        ("outcomes", True, "ok", "the latest call in {}/Usage was made"),
+    ],
+)
+def test_verify_looks_where_metrics_are(
+    setup: Setup, sets: str, *, usage: bool, word: str, text: str
+) -> None:
+    """Metrics are looked for where the chosen sets are, and missed if each call makes one."""
+    setup.functions.update_function_configuration(
+        FunctionName=f"{setup.name}-f",
+        Environment={"Variables": {"APITRACKER_NAMESPACE": setup.name, "APITRACKER_METRICS": sets}},
+    )
+    if usage:
+        setup.metric(namespace=f"{setup.name}/Usage")
+
+    found, said = setup.verify()[1]["metrics"]
+
+    assert found == word
+    assert said.startswith(text.format(setup.name))
 
 
 def test_verify_what_does_nothing(setup: Setup) -> None:

@@ -26,6 +26,8 @@ from tests.emulator import DUMMY, VENV, emulator
 from tests.real import Event, published
 from tests.stack import Account, build, names, one, package
 
+BUCKET = "guarded"
+
 USED = [
     "cloudwatch:DescribeAlarms",
     "cloudwatch:PutMetricData",
@@ -62,7 +64,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             environment.delenv(name)
         for name, value in {**DUMMY, "AWS_ENDPOINT_URL": url}.items():
             environment.setenv(name, value)
-        yield package(client, "guarded", build(tmp_path_factory.mktemp("built")), folder)
+        yield package(client, BUCKET, build(tmp_path_factory.mktemp("built")), folder)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +155,7 @@ def outcome(template: Path, *, without: str = "") -> Outcome:
     and one that none does; the third is the first, delivered again.
     """
     name = f"t-{uuid4().hex[:12]}"
-    account = Account(client, name, template)
+    account = Account(client, name, template, bucket=BUCKET)
     account.deploy(
         template,
         CloudTrailLogGroupName=account.group,
@@ -180,7 +182,7 @@ def outcome(template: Path, *, without: str = "") -> Outcome:
 
 def test_every_action_is_looked_at(guarded: Path) -> None:
     """What the deployed role may do is what is taken away below, and what cannot be seen here."""
-    account = Account(client, f"t-{uuid4().hex[:12]}", guarded)
+    account = Account(client, f"t-{uuid4().hex[:12]}", guarded, bucket=BUCKET)
     account.deploy(guarded, CloudTrailLogGroupName=account.group)
 
     assert actions(account.resources["APITrackerLambdaFunctionRole"]) == {*USED, *UNSEEN}

@@ -5,10 +5,11 @@ import re
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from apitracker.account.clients import Client, asking
-from apitracker.core.metric_sets import API
-from apitracker.core.metrics import NAME_LENGTH, valid
+from apitracker.core.metric_sets import API, OUTCOMES, SETS, USAGE, MetricSet
+from apitracker.core.metrics import NAME_LENGTH, VALUE_LENGTH, valid
 from apitracker.core.times import UNITS
 from apitracker.errors import UsageError
 
@@ -59,12 +60,20 @@ ELSEWHERE: Final = frozenset({"cloudfront.amazonaws.com", "iam.amazonaws.com"})
 """Global services, whose calls CloudTrail records in us-east-1 wherever they are made."""
 
 
+WHO: Final = {
+    "throttled": "Who is behind it: apitracker throttles. ",
+    "denied": "Who was denied: apitracker denials. ",
+    "failed": "",
+}
+"""How to learn whose calls they were that ended so."""
+
+
 class Alarm(Struct, frozen=True, kw_only=True):
     """
     What to alarm on: more than *above* calls of an API in *per* seconds.
 
-    *region* is the awsRegion of the calls; None is all regions together. *notify* are the ARNs of
-    what is told when it rings.
+    *region* is the awsRegion of the calls; None is all regions together. With *outcome*, a key of
+    `OUTCOMES`, only calls that ended so count. *notify* are the ARNs of what is told when it rings.
     """
 
     event_source: str
@@ -73,7 +82,20 @@ class Alarm(Struct, frozen=True, kw_only=True):
     per: int
     region: str | None
     namespace: str = API.namespace
+    outcome: str = ""
     notify: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> MetricSet:
+        """The metric set that it watches, in its namespace."""
+        if self.outcome:
+            return replace(SETS["outcomes"], namespace=self.namespace + USAGE)
+        return replace(API, namespace=self.namespace)
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that it watches."""
+        return OUTCOMES.get(self.outcome) or valid(self.event_name, NAME_LENGTH)
 
 
 def parse_api(text: str) -> tuple[str, str]:
@@ -119,8 +141,13 @@ def periods(per: int) -> int:
 
 def name(alarm: Alarm) -> str:
     """Name the alarm by what it watches, not by its threshold, so that a new one replaces it."""
-    where = alarm.region or "any-region"
-    return valid(f"{alarm.namespace} {alarm.event_source}:{alarm.event_name} {where}", NAME_LENGTH)
+    words = (
+        alarm.namespace,
+        f"{alarm.event_source}:{alarm.event_name}",
+        alarm.region or "any-region",
+        *([alarm.outcome] if alarm.outcome else []),
+    )
+    return valid(" ".join(words), NAME_LENGTH)
 
 
 def describe(alarm: Alarm) -> str:
@@ -128,9 +155,10 @@ def describe(alarm: Alarm) -> str:
     where = alarm.region or "all regions together"
     back = periods(alarm.per) * alarm.per // 60
     return (
-        f"More than {alarm.above:,} calls of {valid(alarm.event_name, NAME_LENGTH)} "
-        f"({alarm.event_source}) in {where} within {alarm.per // 60:,} minutes. Looks {back:,} "
-        "minutes back, as CloudTrail delivers late. Made by apitracker alarm."
+        f"More than {alarm.above:,} {alarm.outcome and f'{alarm.outcome} '}calls of "
+        f"{valid(alarm.event_name, NAME_LENGTH)} ({alarm.event_source}) in {where} within "
+        f"{alarm.per // 60:,} minutes. Looks {back:,} minutes back, as CloudTrail delivers late. "
+        f"{WHO.get(alarm.outcome, '')}Made by apitracker alarm."
     )
 
 
@@ -162,9 +190,11 @@ def query(alarm: Alarm) -> str:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-metrics-insights-querylanguage.html
     """
-    total = f'SELECT SUM("{_escaped(valid(alarm.event_name, NAME_LENGTH))}")'
-    schema = f'FROM SCHEMA("{_escaped(alarm.namespace)}", {", ".join(API.dimensions)})'
-    return f"{total} {schema} WHERE eventSource = '{_escaped(alarm.event_source)}'"
+    metrics = alarm.metrics
+    total = f'SELECT SUM("{_escaped(alarm.metric)}")'
+    schema = f'FROM SCHEMA("{_escaped(metrics.namespace)}", {", ".join(metrics.dimensions)})'
+    wanted = " AND ".join(f"{name} = '{_escaped(value)}'" for name, value in _dimensions(alarm))
+    return f"{total} {schema} WHERE {wanted}"
 
 
 def put(requested: dict[str, Any], cloudwatch: Client) -> None:
@@ -177,14 +207,23 @@ def _watched(alarm: Alarm) -> dict[str, Any]:
     if alarm.region is None:
         expression = {"Id": "calls", "Expression": query(alarm), "Period": alarm.per}
         return {"Metrics": [{**expression, "Label": "calls", "ReturnData": True}]}
-    values = {"awsRegion": alarm.region, "eventSource": alarm.event_source}
     return {
-        "Namespace": alarm.namespace,
-        "MetricName": valid(alarm.event_name, NAME_LENGTH),
-        "Dimensions": [{"Name": n, "Value": values[n]} for n in API.dimensions],
+        "Namespace": alarm.metrics.namespace,
+        "MetricName": alarm.metric,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in _dimensions(alarm)],
         "Statistic": "Sum",
         "Period": alarm.per,
     }
+
+
+def _dimensions(alarm: Alarm) -> list[tuple[str, str]]:
+    """Give the dimensions by name, without the region where it is any."""
+    values = {
+        "awsRegion": alarm.region,
+        "eventSource": alarm.event_source,
+        "eventName": valid(alarm.event_name, VALUE_LENGTH),
+    }
+    return [(name, value) for name in alarm.metrics.dimensions if (value := values[name])]
 
 
 def _escaped(text: str) -> str:

@@ -158,7 +158,9 @@ def choose(settings: Settings) -> Choice:
     with _reading("EXCLUDE"):
         parse_where(settings.exclude.split())
     metrics = tuple(name for name in SETS if name in names)
-    return Choice(settings.namespace, metrics, settings.include, settings.exclude)
+    return Choice(
+        settings.namespace, metrics, settings.include, settings.exclude, settings.recorded
+    )
 
 
 def track(
@@ -219,12 +221,13 @@ def count(log: Log, choice: Choice, own_role: str) -> tuple[Counts, Shares]:
     Left out is what its rules exclude, and what *own_role* called in order to track.
     """
     fields = choice.fields
-    counts = _read(log, fields)
+    recorded = choice.recorded.split()
+    counts = _read(log, fields, recorded)
     called = {row[0] for row in counts.rows}
     if own_role and isinstance(log.body, list) and not OWN_NAMES.isdisjoint(called):
         # Few logs hold such calls at all, and few records of those are ours.
         named = [text for text in log.body if own_role in text]
-        ours = _read(Log(log.id, log.name, named), (*fields, "caller")).rows
+        ours = _read(Log(log.id, log.name, named), (*fields, "caller"), recorded).rows
         counts.rows -= Counter(
             {
                 row[:-1]: n
@@ -265,10 +268,10 @@ def _reading(name: str) -> Iterator[None]:
         raise SettingsError(f"{PREFIX}{name}: {e}") from e
 
 
-def _read(log: Log, fields: tuple[str, ...]) -> Counts:
+def _read(log: Log, fields: tuple[str, ...], recorded: list[str]) -> Counts:
     """Decode *log* and count its calls by *fields*, each eventID once."""
     counts = Counts()
-    for part in parts(log, fields=fields):
+    for part in parts(log, fields=fields, recorded=recorded):
         counts.received += part.received
         counts.counted += len(part.calls)
         counts.duplicates += len(part.duplicates)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from apitracker.account import stacks
 from apitracker.account.clients import Client, Metric, RefusedError, asking, metrics, pages, sums
 from apitracker.account.stacks import FAILED_EVENTS, FUNCTION, GROUP, TRAIL
-from apitracker.core.metric_sets import API
+from apitracker.core.metric_sets import API, SETS, USAGE
 from apitracker.settings import PREFIX
 
 HOURS: Final = 3  # looked back, for invocations, their errors, and metrics
@@ -215,17 +215,21 @@ def redriven(deployed: Deployed, clients: Clients) -> Found:
 
 def published(deployed: Deployed, clients: Clients, now: int) -> Found:
     """Check that metrics arrive, and how late."""
-    namespace = _namespace(_configuration(deployed.function, clients))
+    namespace, steady = _published(_configuration(deployed.function, clients))
     listed = metrics(clients.cloudwatch, namespace, RecentlyActive=f"PT{HOURS}H")
     some = [metric for metric, _ in zip(listed, range(SAMPLE), strict=False)]
     found = sums(clients.cloudwatch, some, period=60, start=now - HOURS * 3_600, end=now + LATE)
     latest = max((time for values in found.values() for time in values), default=None)
     if latest is None:
+        text = f"no metrics in {namespace} for {HOURS} hours"
+        if not steady:
+            return True, f"{text}: only calls that went wrong are published"
         return False, (
-            f"no metrics in {namespace} for {HOURS} hours: see to the function; its role needs "
-            f"cloudwatch:PutMetricData for {namespace}"
+            f"{text}: see to the function; its role needs cloudwatch:PutMetricData for {namespace}"
         )
     text = f"the latest call in {namespace} was made {_ago(now - latest)}"
+    if not steady:
+        return True, f"{text}: only calls that went wrong are published"
     if now - latest > LATE:
         return False, f"{text}: CloudTrail takes 15 minutes; see to the lines above"
     return True, text
@@ -335,6 +339,19 @@ def _namespace(configuration: dict[str, Any]) -> str:
     return _variables(configuration).get(f"{PREFIX}NAMESPACE") or API.namespace
 
 
+def _published(configuration: dict[str, Any]) -> tuple[str, bool]:
+    """
+    Where to look for what is published, and whether each call is, not only one that went wrong.
+
+    Without the set `API` that is where the others are.
+    """
+    names = _variables(configuration).get(f"{PREFIX}METRICS", API.name).replace(",", " ").split()
+    namespace = _namespace(configuration)
+    if API.name in names:
+        return namespace, True
+    return namespace + USAGE, any(not SETS[name].names for name in names if name in SETS)
+
+
 def _tracks(configuration: dict[str, Any], *, fed: bool) -> bool:
     """
     Whether a function looks like a tracker: ours, or the predecessor.
@@ -359,7 +376,7 @@ def _is_ours(alarm: dict[str, Any], deployed: Deployed, namespace: str) -> bool:
         or watched == namespace
         or watched.startswith(f"{namespace}/")
         or (watched == "AWS/Lambda" and deployed.function in dimensions)
-        or any(f'"{namespace}"' in each for each in queries)
+        or any(f'"{namespace}{end}' in each for each in queries for end in '"/')
     )
 
 

@@ -8,7 +8,7 @@ it is still in the processor's cache costs half: see benchmarks/RESULTS.md.
 import contextlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -92,6 +92,12 @@ class Short(Struct, frozen=True, gc=False):
     recipientAccountId: ClassVar[str] = ""
 
 
+class View(Record, frozen=True, gc=False):
+    """A record that also says whether another account has got a record of the same call."""
+
+    sharedEventID: str = ""
+
+
 class LookupEvent(Struct, gc=False):
     """One event of LookupEvents' output: the record is inside, as text."""
 
@@ -102,10 +108,17 @@ Element: TypeAlias = Record | Short | Rejected | str
 """What stands in a log: a record; what is none, and why; or a kind of record to be skipped."""
 
 
-_decode_record = msgspec.json.Decoder(Record).decode
-_decode_short = msgspec.json.Decoder(Short).decode
-_decode_records = msgspec.json.Decoder(list[Record]).decode
-_decode_short_records = msgspec.json.Decoder(list[Short]).decode
+_decode_view = msgspec.json.Decoder(View).decode  # whatever is rare or odd is decoded as a view
+_RECORD: Final[dict[type[Record | Short], Callable[[str], Record | Short]]] = {
+    Record: msgspec.json.Decoder(Record).decode,
+    Short: msgspec.json.Decoder(Short).decode,
+    View: _decode_view,
+}
+_RECORDS: Final[dict[type[Record | Short], Callable[[bytes | memoryview], list[Any]]]] = {
+    Record: msgspec.json.Decoder(list[Record]).decode,
+    Short: msgspec.json.Decoder(list[Short]).decode,
+    View: msgspec.json.Decoder(list[View]).decode,
+}
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
@@ -129,11 +142,13 @@ LONE_SURROGATE: Final = re.compile(
 )
 
 
-def read(log: Log, *, max_bytes: int, short: bool = False) -> Iterator[list[Element]]:
+def read(
+    log: Log, *, max_bytes: int, kind: type[Record | Short] = Record
+) -> Iterator[list[Element]]:
     """
     Give the elements of *log*: a few hundred at a time where its text can be cut, else at once.
 
-    With *short*, its records may be `Short`.
+    Its records have at least the fields of *kind*.
     `LogError` if it cannot be read whole, `RecursionError` if it is nested too deep.
     """
     if isinstance(log.body, list):
@@ -141,16 +156,16 @@ def read(log: Log, *, max_bytes: int, short: bool = False) -> Iterator[list[Elem
             messages = log.body[at : at + MESSAGES]
             elements: list[Element]
             try:
-                elements = list(map(_decode_short if short else _decode_record, messages))
+                elements = list(map(_RECORD[kind], messages))
             except UNREADABLE:
                 elements = [_message(message) for message in messages]
             yield elements
         return
     bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
     for body in bodies:
-        records: list[Record] | list[Short] | None
+        records: list[Any] | None
         try:
-            records = (_decode_short_records if short else _decode_records)(_list_in(body))
+            records = _RECORDS[kind](_list_in(body))
         except UNREADABLE:
             records = None
         if records is not None:
@@ -255,7 +270,7 @@ def _documents(text: bytes, name: str) -> Iterator[list[Element]]:
 def _line(line: bytes, name: str) -> list[Element]:
     """Read a line of JSON lines: a record as a rule, or a document; a bad one loses no other."""
     try:
-        record = _decode_record(line)
+        record = _decode_view(line)
         if record.eventTime:
             return [record]
     except UNREADABLE:
@@ -317,18 +332,18 @@ def _lookup_event(raw: Raw) -> Element:
 def _message(text: str) -> Element:
     """Read a record that was delivered on its own."""
     try:
-        return _decode_record(text)
+        return _decode_view(text)
     except UNREADABLE:
         return _element(Raw(mend(text.encode("utf-8", "surrogatepass"))))
 
 
 def _element(raw: Raw) -> Element:
     try:
-        return _decode_record(raw)
+        return _decode_view(raw)
     except UNREADABLE:
         pass
     try:
-        return _fit(raw, Record)
+        return _fit(raw, View)
     except UNREADABLE as e:
         return Rejected("", f"is no record: {e}")
 

@@ -102,13 +102,14 @@ class Choice(Struct, frozen=True):
     Which calls become which metrics, as settings say it and as it can be kept.
 
     *metrics* are names of sets; *include* and *exclude* are rules, each a text of ``FIELD=GLOB``
-    separated by spaces.
+    separated by spaces. *recorded* are globs of accounts whose calls count in their account only.
     """
 
     namespace: str = API.namespace
     metrics: tuple[str, ...] = (API.name,)
     include: str = ""
     exclude: str = ""
+    recorded: str = ""
 
     @property
     def sets(self) -> list[MetricSet]:

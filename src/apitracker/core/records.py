@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,9 +16,11 @@ from apitracker.core.documents import (
     Record,
     Short,
     UserIdentity,
+    View,
     read,
 )
 from apitracker.core.model import Call, Decoded, Log, Rejected
+from apitracker.core.selection import matcher
 from apitracker.core.tally import WIDTHS
 from apitracker.core.times import EPOCH, SECOND
 from apitracker.errors import LogError
@@ -32,6 +34,8 @@ KINDS: Final = {
     "Insight": "insight",
     "AwsCloudTrailInsight": "insight",
 }
+
+SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
 
 # CloudTrail writes a bool; some exporters and a few services write text.
 READ_ONLY: Final[dict[bool | str, str]] = {
@@ -68,19 +72,30 @@ def decode(log: Log, *, max_bytes: int = MAX_BYTES) -> Decoded:
 
 
 def parts(
-    log: Log, *, max_bytes: int = MAX_BYTES, fields: Iterable[str] | None = None
+    log: Log,
+    *,
+    max_bytes: int = MAX_BYTES,
+    fields: Iterable[str] | None = None,
+    recorded: Sequence[str] = (),
 ) -> Iterator[Decoded]:
     """
     Read *log* as `decode` does, a part at a time, in a part's memory.
 
-    Where *fields* are given, other fields of the calls may be empty, but for the eventID. Count
-    nothing before the last part has come: `LogError` may come instead of it.
+    Where *fields* are given, other fields of the calls may be empty, but for the eventID. With
+    *recorded*, globs of account ids, a call that one of these accounts has made is skipped as
+    `SHARED` where another account got a record of it too: it counts in the caller's account.
+    Count nothing before the last part has come: `LogError` may come instead of it.
     """
     seen: set[str] = set()
     received = 0
     short = fields is not None and SHORT.issuperset(fields)
+    kind = View if recorded else Short if short else Record
+    is_recorded = matcher("callerAccountId", recorded)
     try:
-        for records in read(log, max_bytes=max_bytes, short=short):
+        for elements in read(log, max_bytes=max_bytes, kind=kind):
+            records = elements
+            if recorded:
+                records = [SHARED if _is_other(each, is_recorded) else each for each in elements]
             part = _sort(records, seen, received)
             received += len(records)
             yield part
@@ -203,6 +218,21 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             seen.add(event)
             calls.append(call)
     return Decoded(calls, duplicates, skipped, rejected)
+
+
+def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
+    """
+    Whether *record* is another account's view of a call of an account that *is_recorded*.
+
+    One action can be recorded for its caller and for the owner of the resource. The records have
+    the same sharedEventID, an eventID each, and tell whose they are by recipientAccountId.
+    https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+    """
+    if not isinstance(record, View) or not record.sharedEventID:
+        return False
+    caller, recipient = record.userIdentity.accountId, record.recipientAccountId
+    # A service that calls is in no account, and its call may be recorded nowhere else.
+    return bool(caller and recipient and caller != recipient and is_recorded(caller))
 
 
 def _caller(identity: UserIdentity) -> str:

@@ -34,12 +34,17 @@ T = TypeVar("T")
 
 
 class Question(Struct, frozen=True):
-    """What is asked of each log: which calls, by which fields, and how much of it is read."""
+    """
+    What is asked of each log: which calls, by which fields, and how much of it is read.
+
+    *recorded* are globs of accounts whose calls count in their account only, as `parts` has it.
+    """
 
     by: tuple[str, ...]
     max_bytes: int
     selection: Selection = ALL
     keep_duplicates: bool = False
+    recorded: tuple[str, ...] = ()
 
     @property
     def time(self) -> str | None:
@@ -119,7 +124,7 @@ def read_log(log: Log, found: Found, question: Question) -> Reading:
     skipped: Counter[str] = Counter()
     rejected: list[Rejected] = []
     fields = (*question.by, *selection.where)
-    for part in parts(log, max_bytes=question.max_bytes, fields=fields):
+    for part in parts(log, max_bytes=question.max_bytes, fields=fields, recorded=question.recorded):
         calls = part.calls + part.duplicates if question.keep_duplicates else part.calls
         times = column(calls, time) if time else repeat(0, len(calls))
         numbers = map(table.__getitem__, rows(calls, plain))
