@@ -89,7 +89,7 @@ def views(since: int | None) -> dict[str, Query]:
     before = ""  # as long a time, to compare with
     if since is not None:
         before = (
-            f"second < {since} AND second >= 2 * {since} - (SELECT max(second) + 1 FROM counts)"
+            f"second < {since} AND second >= {2 * since} - (SELECT max(second) + 1 FROM counts)"
         )
     headline = _headline(sums, where) + (
         _headline(

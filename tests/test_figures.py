@@ -122,6 +122,25 @@ def test_a_table() -> None:
             assert [name for (name,), *_ in lines] == names
 
 
+def test_rows_with_as_many_calls_are_in_order() -> None:
+    """Rows that do not differ by what they are sorted by are in the order of code points."""
+    names = [f"{number:03}" for number in range(200)]
+    with reading(Tally({Key(NOON, name): 1 for name in reversed(names)})) as db:
+        _, lines = figures.table(db, ["eventName"], figures.parts_of(NOON, NOON + 1), limit=200)
+
+    assert [line.key[0] for line in lines] == names
+
+
+def test_what_was_counted_elsewhere_is_not_there() -> None:
+    """A series whose calls have all been duplicates is no API, no row, and no stack."""
+    with reading(Tally({Key(NOON, "Gone", "gone"): 0, Key(NOON, "Get", "s3"): 1})) as db:
+        assert figures.totals(db).apis == 1
+        assert list(figures.stack(db, "eventName", figures.steps(NOON, NOON + 60), 8).calls) == [
+            "Get"
+        ]
+        assert figures.table(db, ["eventName"], figures.parts_of(NOON, NOON + 60))[0] == 1
+
+
 def test_a_page_of_a_table_and_a_search() -> None:
     """A page has the rows after those before it; a search is in any field, in any case."""
     parts = figures.parts_of(NOON, NOON + 2 * DAY)

@@ -33,6 +33,7 @@ from tests.web.serving import APITRACKER, ingest, serving
 from apitracker.core import tally
 from apitracker.errors import UsageError
 from apitracker.local import figures
+from apitracker.local.store import Store
 from apitracker.local.web import server, views
 from apitracker.local.web.app import LOOPBACK, is_ours, make_app
 
@@ -128,6 +129,43 @@ def test_summary_of_a_day_and_the_day_before(api: httpx.Client, store: Path) -> 
             regions,
         )
         assert n > 1_000
+
+
+@pytest.mark.parametrize(
+    ("address", "compared"),
+    [
+        ("since=2026-10-29&until=2026-10-30", True),
+        ("since=2026-10-29T12:00Z&until=2026-10-30T23:59Z", True),
+        ("since=2026-10-29T12:00Z&until=2026-10-31T01:00Z", False),
+        ("since=2026-10-28&until=2026-10-29", False),
+        ("until=2026-10-29", False),
+    ],
+)
+def test_a_time_is_compared_with_a_whole_one(
+    api: httpx.Client,
+    address: str,
+    compared: bool,  # noqa: FBT001 - expected
+) -> None:
+    """There are calls from the 28th on: what begins before that day would say that all grew."""
+    assert (asked(api, f"/api/summary?{address}")["before"] is not None) is compared
+
+
+def test_a_time_after_the_last_call_ends_now(api: httpx.Client) -> None:
+    """It has no calls, and is as long as it is since then."""
+    summary = asked(api, "/api/summary?since=1h")
+    series = asked(api, "/api/series?since=1h")
+
+    assert summary["until"] - summary["since"] == 3_600
+    assert (summary["now"]["calls"], len(series["times"])) == (0, len(series["throttled"]))
+    assert series["series"] == []
+
+
+def test_a_time_before_the_first_call(api: httpx.Client) -> None:
+    """It has no calls, and ends when it was said to."""
+    summary = asked(api, "/api/summary?until=2026-10-01")
+
+    assert (summary["since"], summary["until"]) == (1_790_812_740, 1_790_812_800)
+    assert summary["now"]["calls"] == 0
 
 
 def test_series_by_outcome(api: httpx.Client) -> None:
@@ -273,6 +311,16 @@ def test_exports_are_what_top_writes(api: httpx.Client, store: Path) -> None:
         assert (
             response.headers["Content-Disposition"] == f'attachment; filename="day-caller.{form}"'
         )
+
+
+def test_an_export_has_an_end(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too much for one answer is refused, and not cut."""
+    rows = views.export(Store(store), views.Exported(by="awsRegion")).splitlines()
+    assert len(rows) == 1 + 3
+    monkeypatch.setattr(views, "EXPORTED", 2)
+
+    with pytest.raises(UsageError, match=r"^more than 2 rows: narrow it, or write them with"):
+        views.export(Store(store), views.Exported(by="awsRegion"))
 
 
 def test_no_spreadsheet_runs_an_export(hostile: str) -> None:
@@ -510,7 +558,9 @@ def test_whatever_is_asked_is_answered(site: str, address: str, mode: Generation
 
 
 FIELDS = st.sampled_from([field for field in tally.FIELDS if field not in tally.UNKEPT])
-TIMES = st.none() | st.sampled_from(["2026-10-29", "2026-10-30T14:00:07Z", "0001-01-01"])
+TIMES = st.none() | st.sampled_from(
+    ["2026-10-29", "2026-10-30T14:00:07Z", "0001-01-01", "2026-10-30"]
+)
 GLOBS = st.sampled_from(["*", "?*", "", "[!a]*", "*a*", "ok", "2026-10-30*", "us-*", "\0"])
 
 
