@@ -36,12 +36,14 @@ def test_bandit() -> None:
 
 
 def test_exceptions_are_needed() -> None:
-    """Each exception is for one file, and for something that is there."""
+    """Each exception is for something that is there, and for these files alone."""
     assert bandit() == {
+        ("B104", "src/apitracker/local/web/app.py"),
         ("B105", "src/apitracker/account/budget.py"),
         ("B311", "src/apitracker/local/sample.py"),
         ("B404", "scripts/package.py"),
         ("B603", "scripts/package.py"),
+        ("B608", "src/apitracker/local/figures.py"),
         ("B608", "src/apitracker/local/store.py"),
     }
 
