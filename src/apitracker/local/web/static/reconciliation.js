@@ -20,7 +20,7 @@ export function makeReconciliation() {
   };
 }
 
-function balance({ logs, received, counted, duplicates, skipped, rejected, unread }) {
+function balance({ logs, received, counted, duplicates, skipped, rejected, unreadable }) {
   const skips = Object.values(skipped).reduce((sum, n) => sum + n, 0);
   const sum = counted + duplicates + skips + rejected;
   const figure = (label, n, note) =>
@@ -32,7 +32,7 @@ function balance({ logs, received, counted, duplicates, skipped, rejected, unrea
     h(
       "dl",
       { class: "figures" },
-      figure("Logs read", logs, unread.length ? `${count(unread.length)} more could not be` : "all that were found"),
+      figure("Logs read", logs, unreadable ? `${count(unreadable)} more could not be` : "all that were found"),
       figure("Records received", received),
       figure("= counted", counted),
       figure("+ duplicate", duplicates, "the same event again"),
@@ -50,10 +50,10 @@ function balance({ logs, received, counted, duplicates, skipped, rejected, unrea
   );
 }
 
-function details({ rejected, rejections, unread }) {
+function details({ rejected, rejections, unreadable, unread }) {
   return [
     listing("rejections", "Rejected records", rejected, ["log", "place", "reason"], rejections),
-    listing("unread", "Logs that could not be read", unread.length, ["log", "fault"], unread),
+    listing("unread", "Logs that could not be read", unreadable, ["log", "fault"], unread),
   ];
 }
 
