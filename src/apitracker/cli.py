@@ -435,12 +435,14 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
         asked = question(selection, settings.max_log_bytes)
         founds = _find(source, balance, since, until)
         counts = total(_read(founds, asked, settings), asked, balance)
-        rows = around(counts, asked.by, selection, outcome)
+        found = incidents(around(counts, asked.by, selection, outcome), outcome)
     else:
+        from apitracker.local import figures
         from apitracker.local.store import Store
 
-        rows = iter(Store(path or settings.store).refused(outcome, selection))
-    found = incidents(rows, outcome)
+        require_fields(selection.where, kept=True)  # before the file is looked at
+        with Store(path or settings.store).reading(required=True) as db:
+            found = figures.incidents(db, outcome, None, selection)
     output.writelines(f"{line}\n" for line in lines(found, form, everything=everything))
     if not found:
         _say(f"no calls were {outcome}")

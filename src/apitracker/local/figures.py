@@ -349,10 +349,10 @@ def _over_time(
 
 
 def incidents(
-    db: Connection, outcome: str, most: int, selection: Selection = ALL
+    db: Connection, outcome: str, most: int | None, selection: Selection = ALL
 ) -> list[Incident]:
     """
-    Find what `throttles.incidents` finds, where it takes no copy of the counts: the worst *most*.
+    Find what `throttles.incidents` finds in files: the worst *most*, or all.
 
     Refused are the calls that ended with *outcome* and that *selection* selects; with them come
     all calls to the same API in the same minute.
@@ -396,7 +396,7 @@ def incidents(
         ),
         named AS (SELECT DISTINCT known.api, {api} FROM known JOIN series USING (id))
         SELECT {api}, refused, calls, first, last, sums.api FROM sums JOIN named USING (api)
-        ORDER BY refused DESC, {api} LIMIT {int(most)}
+        ORDER BY refused DESC, {api} LIMIT {"ALL" if most is None else int(most)}
         """
     ).fetchall()
     seconds, minutes = (_peaks(db, field) for field in ("second", "minute"))

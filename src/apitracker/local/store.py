@@ -28,7 +28,6 @@ from apitracker.core.selection import ALL, Selection, matcher
 from apitracker.core.tally import WIDTHS, Row, require_fields
 from apitracker.errors import StoreError
 from apitracker.local.readings import NO_EVENT, Reading, Unread
-from apitracker.local.throttles import Api
 from apitracker.local.totals import Balance
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
@@ -157,60 +156,33 @@ class Store:
         At most *limit* rows. `UsageError` if *by* names no field, or one that is not kept.
         """
         require_fields((*by, *selection.where), kept=True)  # before the file is looked at
-        with self._read() as db:
+        with self.reading(required=True) as db:
             return top(db, by, limit=limit, selection=selection)
-
-    def refused(self, outcome: str, selection: Selection = ALL) -> list[Row]:
-        """
-        Give what `throttles.incidents` takes: all calls to an API in minutes in which some failed.
-
-        Each row is a second, API and caller, the calls, and how many of them are refused: ended
-        with *outcome*, and selected. Times are selected for all calls. `UsageError` if a field is
-        not kept.
-        """
-        require_fields(selection.where, kept=True)
-        api, minute = ", ".join(Api._fields), start_of(WIDTHS["minute"])
-        with self._read() as db:
-            series, parameters = select_series(db, ["outcome"], selection)
-            bounds, more = select_times(db, selection)
-            sql = f"""
-                WITH timed AS (
-                    SELECT second, {minute} AS minute, series.*, calls,
-                        id IN (SELECT id FROM ({series}) WHERE outcome = $ended) AS ended
-                    FROM (FROM counts {bounds}) JOIN series ON id = series WHERE calls > 0
-                ),
-                hit AS (SELECT DISTINCT {api}, minute FROM timed WHERE ended)
-                SELECT second, {api}, caller, sum(calls)::BIGINT AS calls,
-                    coalesce(sum(calls) FILTER (ended), 0)::BIGINT AS refused
-                FROM timed SEMI JOIN hit USING ({api}, minute)
-                GROUP BY ALL
-            """
-            return db.execute(sql, parameters | more | {"ended": outcome}).fetchall()
 
     def known(self) -> set[tuple[str, str]]:
         """Give the name and etag of each log that was added from where it can be told unchanged."""
-        if not self.path.exists():
-            return set()
-        with _open(self.path, read_only=True) as db:
-            if _is_empty(db):
-                return set()
-            _require_schema(db, self.path)
+        with self.reading() as db:
             rows = db.execute("SELECT name, etag FROM logs WHERE etag <> ''").fetchall()
         return {(name, etag) for name, etag in rows}
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self, *, required: bool = False) -> Iterator[Connection]:
         """
-        Open the file for the questions of `local.figures`.
+        Open the file for questions, those of `local.figures` too.
 
-        A store that is not there yet, or that nothing was added to, is one without calls.
+        A store that is not there yet, or that nothing was added to, is one without calls; where it
+        is *required* that is a `StoreError`.
         """
+        fault = "no such store; make one with: apitracker ingest SOURCE"
         if self.path.exists():
             with _open(self.path, read_only=True) as db:
                 if not _is_empty(db):
                     _require_schema(db, self.path)
                     yield db
                     return
+            fault = "nothing is in this store; run apitracker ingest"
+        if required:
+            raise StoreError(f"{self.path}: {fault}")
         with duckdb.connect(config=CLOSED) as db:
             db.execute(TABLES)
             yield db
@@ -231,17 +203,6 @@ class Store:
         except BaseException:
             self._numbers.clear()  # what was numbered here has been rolled back
             raise
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        """Open the file for a query."""
-        if not self.path.exists():
-            raise StoreError(f"{self.path}: no such store; make one with: apitracker ingest SOURCE")
-        with _open(self.path, read_only=True) as db:
-            if _is_empty(db):
-                raise StoreError(f"{self.path}: nothing is in this store; run apitracker ingest")
-            _require_schema(db, self.path)
-            yield db
 
     def _number(self, db: Connection, table: Sequence[Row]) -> list[int]:
         """Give the number of each series of *table*; what is new gets one in the store."""
