@@ -46,7 +46,7 @@ def emulator(folder: Path, **more: str) -> Iterator[str]:
         ) as child,
     ):
         try:
-            _await(f"{url}/_ministack/ready", child, log)
+            await_answer(f"{url}/_ministack/ready", child, log)
             yield url
         finally:
             child.terminate()
@@ -56,14 +56,14 @@ def emulator(folder: Path, **more: str) -> Iterator[str]:
                 child.kill()
 
 
-def _await(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
+def await_answer(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
     """Return once *url* answers; fail when *child* ends before, or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own child
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own child
                 return
         except OSError:
             time.sleep(0.05)
     text = log.read_text(errors="replace")[-2000:]
-    raise AssertionError(f"the local AWS did not start: {text}")
+    raise AssertionError(f"{url} did not answer: {text}")

@@ -16,10 +16,10 @@ from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 from msgspec.structs import replace
 
-from apitracker.core.metric_sets import API, OUTCOMES
+from apitracker.core.metric_sets import API, OUTCOMES, parse_names
 from apitracker.core.metrics import Datum, Plan
 from apitracker.core.selection import Selection, parse_where
-from apitracker.core.tally import FIELDS, Row, require_fields
+from apitracker.core.tally import FIELDS, Row, parse_fields, require_fields
 from apitracker.core.times import parse, write
 from apitracker.errors import (
     ApiTrackerError,
@@ -92,7 +92,7 @@ class _Fields(click.ParamType["tuple[str, ...]"]):
     ) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
-        fields = tuple(dict.fromkeys(field.strip() for field in value.split(",") if field.strip()))
+        fields = parse_fields(value)
         try:
             require_fields(fields)
         except UsageError as e:
@@ -151,6 +151,18 @@ def _selecting(command: Command) -> Command:
 
 def _filtering(command: Command) -> Command:
     """Add the options that say which calls, and in which form."""
+    output = click.option(
+        "-o",
+        "--output",
+        type=click.File("w", encoding="utf-8", lazy=True),
+        default="-",
+        help="Write to this file.",
+    )
+    return _choosing(_format_option(output(command)))
+
+
+def _choosing(command: Command) -> Command:
+    """Add the options that say which calls."""
     for option in reversed(
         (
             click.option(
@@ -164,14 +176,6 @@ def _filtering(command: Command) -> Command:
                 metavar="FIELD=GLOB",
                 help="Only calls whose FIELD matches: eventName=Describe*, errorCode=?*. Several"
                 " globs of one field are alternatives; several fields must all match.",
-            ),
-            _format_option,
-            click.option(
-                "-o",
-                "--output",
-                type=click.File("w", encoding="utf-8", lazy=True),
-                default="-",
-                help="Write to this file.",
             ),
         )
     ):
@@ -496,15 +500,7 @@ def serve(
 
 
 @cli.command()
-@click.option("--since", type=_Time(), help="From this eventTime on: 2026-10-01T12:30Z, 2h, 7d.")
-@click.option("--until", type=_Time(), help="Before this eventTime.")
-@click.option(
-    "--where",
-    "where",
-    multiple=True,
-    metavar="FIELD=GLOB",
-    help="Only calls whose FIELD matches: eventSource=ec2.*, as of apitracker top.",
-)
+@_choosing
 @_store_option
 @click.option(
     "-o",
@@ -597,9 +593,8 @@ def publish(  # noqa: PLR0913 - options of a command
     from apitracker.account.publish import OUT_OF_TIME
     from apitracker.account.signing import CLOUDWATCH
 
-    poster = (
-        None if dry_run else clients.connection(CLOUDWATCH)
-    )  # or it fails before anything is read
+    # Without credentials it fails here, before anything is read.
+    poster = None if dry_run else clients.connection(CLOUDWATCH)
     given = settings if metrics is None else replace(settings, metrics=metrics)
     planned, balance = _plan(given, source, since, until)
     begin = backfill.done(resume, planned.pages) if resume else 0
@@ -687,7 +682,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
     from apitracker.account.handler import SystemClock
     from apitracker.account.signing import CLOUDWATCH
 
-    if API.name not in settings.metrics.replace(",", " ").split():
+    if API.name not in parse_names(settings.metrics):
         raise UsageError("the metric set api is compared, which APITRACKER_METRICS leaves out")
     cloudwatch = clients.client("cloudwatch")
     poster = clients.connection(CLOUDWATCH) if publishing else None
@@ -819,7 +814,7 @@ def alarm(  # noqa: PLR0913 - options of a command
         return
     alarms.put(requested, clients.client("cloudwatch"))
     _say(f"{requested['AlarmName']}: {requested['AlarmDescription']}")
-    if outcome and "outcomes" not in settings.metrics.replace(",", " ").split():
+    if outcome and "outcomes" not in parse_names(settings.metrics):
         _say(
             f"it watches {wanted.metrics.namespace}: see that the tracker is deployed with outcomes"
             " among its MetricSets (APITRACKER_METRICS), or there is nothing to ring at"

@@ -3,18 +3,15 @@
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
-import pytest
 from playwright.sync_api import Page
+from tests.emulator import await_answer
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
-START_SECONDS = 30
 
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")
@@ -60,23 +57,11 @@ def serving(store: Path) -> Iterator[str]:
         subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as child,
     ):
         try:
-            _await(f"{url}/api/about", child, log)
+            await_answer(f"{url}/api/about", child, log)
             yield url
         finally:
             child.terminate()
             child.wait(10)
-
-
-def _await(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Return once *url* answers; fail when *child* ends before, or takes too long."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and child.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own child
-                return
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
 def ingest(store: Path, *sources: Path) -> None:

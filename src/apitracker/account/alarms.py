@@ -5,10 +5,9 @@ import re
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from apitracker.account.clients import Client, asking
-from apitracker.core.metric_sets import API, OUTCOMES, SETS, USAGE, MetricSet
+from apitracker.core.metric_sets import API, OUTCOMES, SETS, MetricSet, within
 from apitracker.core.metrics import NAME_LENGTH, VALUE_LENGTH, valid
 from apitracker.core.times import UNITS
 from apitracker.errors import UsageError
@@ -88,9 +87,7 @@ class Alarm(Struct, frozen=True, kw_only=True):
     @property
     def metrics(self) -> MetricSet:
         """The metric set that it watches, in its namespace."""
-        if self.outcome:
-            return replace(SETS["outcomes"], namespace=self.namespace + USAGE)
-        return replace(API, namespace=self.namespace)
+        return within(SETS["outcomes"] if self.outcome else API, self.namespace)
 
     @property
     def metric(self) -> str:

@@ -161,7 +161,7 @@ class Alarmed:
             self._clock,
             deadline=deadline,
         )
-        if response.status >= 300:  # noqa: PLR2004 - HTTP's own bound of success
+        if not response.ok:
             raise retries.refusal("DescribeAlarms", response)
         return msgspec.json.decode(response.body, type=dict[str, Any])
 

@@ -84,8 +84,8 @@ class Claim(Struct):
         values: Item = {":part": {"SS": [part]}}
         update = "ADD done :part"
         if last:
-            update += " SET finished = :yes, deadline = :now"
-            values |= {":yes": {"BOOL": True}, ":now": {"N": "0"}}
+            update += " SET finished = :yes, deadline = :none"
+            values |= {":yes": {"BOOL": True}, ":none": {"N": "0"}}
         _update(self.ledger, self.log, update, values, deadline=deadline)
 
     def give_back(self, *, deadline: float) -> None:
@@ -94,8 +94,8 @@ class Claim(Struct):
         _update(
             self.ledger,
             self.log,
-            "SET deadline = :now",
-            {":now": {"N": "0"}, ":me": {"S": self.claimant}},
+            "SET deadline = :none",
+            {":none": {"N": "0"}, ":me": {"S": self.claimant}},
             condition="claimant = :me",
             deadline=deadline,
         )
@@ -230,7 +230,7 @@ def _post(ledger: Ledger, operation: str, body: Mapping[str, Any], *, deadline: 
     response = retries.send(
         ledger.poster, operation, msgspec.json.encode(body), ledger.clock, deadline=deadline
     )
-    if response.status >= 300 and response.code != REFUSED:  # noqa: PLR2004 - HTTP's success
+    if not response.ok and response.code != REFUSED:
         raise retries.refusal(f"{operation} of the table {ledger.table}", response)
     return response
 

@@ -156,7 +156,7 @@ class _Sending(Struct):
         if taken:
             whole = len(taken) == len(page.datums)
             response = self._post(page, page.body if whole else request(page.namespace, taken))
-            if response.status < 300:  # noqa: PLR2004 - HTTP's own bound of success
+            if response.ok:
                 self.published.requests += 1
                 self.published.datums += len(taken)
                 self.published.calls += sum(datum.calls for datum in taken)

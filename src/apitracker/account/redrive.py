@@ -26,9 +26,8 @@ MARGIN: Final = 10.0  # seconds kept for looking up what is known of an event
 
 
 class Kept(Struct, frozen=True):
-    """Where failed events are: the function that failed, its bucket, and a tracker like it."""
+    """Where failed events are, and a tracker like the one that failed on them."""
 
-    function: str
     bucket: str
     tracker: Tracker
 
@@ -69,7 +68,7 @@ def look_up(stack: str, cloudformation: Client, functions: Client, clock: Clock)
         configuration = functions.get_function_configuration(FunctionName=function)
     settings, _ = load(configuration.get("Environment", {}).get("Variables", {}))
     tracker = assemble(settings, connection(CLOUDWATCH), connection(DYNAMODB), clock)
-    return Kept(function, bucket, tracker)
+    return Kept(bucket, tracker)
 
 
 def redrive(

@@ -100,6 +100,11 @@ class Response(NamedTuple):
     message: str = ""
     request_id: str = ""
 
+    @property
+    def ok(self) -> bool:
+        """Whether it was done."""
+        return self.status < 300  # noqa: PLR2004 - HTTP's own bound of success
+
 
 def credentials(environ: Mapping[str, str]) -> Credentials:
     """Read Lambda's credentials from *environ*. `ServiceError` if there are none, or odd ones."""
@@ -283,12 +288,11 @@ class Connection:
                 http.close()
         self._used = self._now()
         request_id = answer.headers.get("x-amzn-requestid", "")
-        if answer.status < 300:  # noqa: PLR2004 - HTTP's own bound of success
-            return Response(answer.status, content, request_id=request_id)
+        response = Response(answer.status, content, request_id=request_id)
+        if response.ok:
+            return response
         code, message = _fault(answer.headers, content)
-        return Response(
-            answer.status, content, code or str(answer.status), message or answer.reason, request_id
-        )
+        return response._replace(code=code or str(answer.status), message=message or answer.reason)
 
     def _headers(self, operation: str, body: bytes, *, gzipped: bool) -> dict[str, str]:
         headers = {

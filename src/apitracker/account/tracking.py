@@ -28,6 +28,7 @@ from apitracker.core.metric_sets import (
     from_bits,
     other,
     others,
+    parse_names,
     project,
     require_sets,
     sift,
@@ -150,7 +151,7 @@ def assemble(settings: Settings, cloudwatch: Poster, dynamodb: Poster, clock: Cl
 
 def choose(settings: Settings) -> Choice:
     """Read what *settings* publish as what. `SettingsError` names the one that cannot be read."""
-    names = settings.metrics.replace(",", " ").split()
+    names = parse_names(settings.metrics)
     with _reading("METRICS"):
         require_sets(names)
     with _reading("INCLUDE"):
@@ -223,7 +224,7 @@ def count(log: Log, choice: Choice, own_role: str) -> tuple[Counts, Shares]:
     fields = choice.fields
     recorded = choice.recorded.split()
     counts = _read(log, fields, recorded)
-    called = {row[0] for row in counts.rows}
+    called = (row[0] for row in counts.rows)
     if own_role and isinstance(log.body, list) and not OWN_NAMES.isdisjoint(called):
         # Few logs hold such calls at all, and few records of those are ours.
         named = [text for text in log.body if own_role in text]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from apitracker.account import stacks
 from apitracker.account.clients import Client, Metric, RefusedError, asking, metrics, pages, sums
 from apitracker.account.stacks import FAILED_EVENTS, FUNCTION, GROUP, TRAIL
-from apitracker.core.metric_sets import API, SETS, USAGE
+from apitracker.core.metric_sets import API, SETS, USAGE, parse_names
 from apitracker.settings import PREFIX
 
 HOURS: Final = 3  # looked back, for invocations, their errors, and metrics
@@ -345,7 +345,7 @@ def _published(configuration: dict[str, Any]) -> tuple[str, bool]:
 
     Without the set `API` that is where the others are.
     """
-    names = _variables(configuration).get(f"{PREFIX}METRICS", API.name).replace(",", " ").split()
+    names = parse_names(_variables(configuration).get(f"{PREFIX}METRICS", API.name))
     namespace = _namespace(configuration)
     if API.name in names:
         return namespace, True

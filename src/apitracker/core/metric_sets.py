@@ -114,11 +114,7 @@ class Choice(Struct, frozen=True):
     @property
     def sets(self) -> list[MetricSet]:
         """The sets, in their namespaces."""
-        return [
-            replace(each, namespace=self.namespace if each is API else self.namespace + USAGE)
-            for name, each in SETS.items()
-            if name in self.metrics
-        ]
+        return [within(each, self.namespace) for name, each in SETS.items() if name in self.metrics]
 
     @property
     def rules(self) -> Rules:
@@ -130,6 +126,16 @@ class Choice(Struct, frozen=True):
         """What calls have to be counted by: first what the set `API` takes, chosen or not."""
         wanted = (*API.fields, *(f for each in self.sets for f in each.fields), *self.rules.fields)
         return tuple(dict.fromkeys(wanted))
+
+
+def parse_names(text: str) -> list[str]:
+    """Read the names of sets, as a setting has them: separated by commas or spaces."""
+    return text.replace(",", " ").split()
+
+
+def within(metrics: MetricSet, namespace: str) -> MetricSet:
+    """Give the set as it is where the tracker's namespace is *namespace*."""
+    return replace(metrics, namespace=namespace if metrics is API else namespace + USAGE)
 
 
 def require_sets(names: Collection[str]) -> None:

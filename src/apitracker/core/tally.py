@@ -78,6 +78,11 @@ def rollup(tally: Tally, by: Sequence[str]) -> Counter[Row]:
     return counts
 
 
+def parse_fields(text: str) -> tuple[str, ...]:
+    """Read fields, separated by commas, each once; whether they are fields is not asked."""
+    return tuple(dict.fromkeys(field.strip() for field in text.split(",") if field.strip()))
+
+
 def require_fields(names: Iterable[str], *, kept: bool = False) -> None:
     """`UsageError` unless all *names* are fields; with *kept*, unless a Key has them too."""
     for name in names:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from apitracker.core import quotas
 from apitracker.core.selection import Selection, parse_where
-from apitracker.core.tally import FIELDS, UNKEPT, WIDTHS, require_fields
+from apitracker.core.tally import FIELDS, UNKEPT, WIDTHS, parse_fields, require_fields
 from apitracker.core.times import parse
 from apitracker.errors import UsageError
 from apitracker.local import figures, tables
@@ -516,7 +516,7 @@ def _selection(question: Selected) -> Selection:
 
 
 def _fields(text: str) -> tuple[str, ...]:
-    fields = tuple(dict.fromkeys(field.strip() for field in text.split(",") if field.strip()))
+    fields = parse_fields(text)
     if not fields:
         raise UsageError(f"by: name a field; choose from {', '.join(FIELDS)}")
     require_fields(fields, kept=True)
