@@ -31,8 +31,9 @@ serve: .venv/run
 	@test -e usage.duckdb || $(BIN)/apitracker ingest sample-trail
 	@$(BIN)/apitracker serve --store usage.duckdb --open
 
+# On all cores, a file of tests on one of them.
 test: .venv/development .venv-emulator/installed .venv-lint/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: .venv/development
 	$(BIN)/ruff format --check

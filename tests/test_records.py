@@ -28,7 +28,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 Json: TypeAlias = Any
 """What `json` reads and writes."""
 
-ABSENT = object()
+ABSENT = ...
 """A field that is not there."""
 
 RECORD = {
