@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -44,6 +44,17 @@ def cells(page: Page, name: str, row: int) -> list[str]:
 def query(page: Page) -> list[tuple[str, str]]:
     """The parameters in the address."""
     return parse_qsl(urlsplit(page.url).query)
+
+
+def hold(page: Page, url: str) -> list[Route]:
+    """Keep requests from being answered; they are in the list, which grows."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(url, keep)
+    return held
 
 
 def drag(page: Page, start: float, end: float) -> None:
@@ -158,6 +169,43 @@ def test_clicks_narrow_and_crumbs_widen(open_page: Open, site: str) -> None:
         page.go_back()
         expect(figure(page, "Calls")).to_have_text(calls)
     expect(figure(open_page(address), "Calls")).to_have_text("606")
+
+
+def test_what_is_pressed_is_clicked(open_page: Open, site: str) -> None:
+    """A link that is pressed stays until it is released, whatever is answered in between."""
+    page = open_page(site)
+    held = hold(page, "**/api/top?*")
+    table(page, "services").get_by_role("link", name="ec2").click()
+    expect(page.locator("#title")).to_have_text("ec2")
+    table(page, "callers").get_by_role("link", name="role/inventory-scanner").hover()
+    page.mouse.down()
+    with page.expect_response(re.compile(r"/api/top\?.*by=caller&")) as answer:
+        for route in held:
+            route.continue_()
+    page.unroute("**/api/top?*")
+    answer.value.finished()
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")
+    page.mouse.up()
+
+    expect(page.locator("#crumbs li")).to_have_count(3)
+    expect(table(page, "callers")).to_be_hidden()
+    expect(table(page, "apis").locator("tbody")).not_to_contain_text("sts")
+
+
+def test_what_is_pointed_at_keeps_its_place(open_page: Open, site: str) -> None:
+    """The alarm of an API, which is answered last, moves nothing that is below it."""
+    page = open_page(f"{site}?where=eventSource=ec2.amazonaws.com")
+    held = hold(page, "**/api/top?*by=minute*")
+    table(page, "apis").get_by_role("link", name="ec2: DescribeInstances").first.click()
+    expect(figure(page, "Calls")).to_have_text("1,339")
+    expect(table(page, "callers").locator("tbody")).to_contain_text("606")
+    place = table(page, "callers").bounding_box()
+    expect(page.locator(".own code")).to_have_count(0)
+    held[0].continue_()
+
+    expect(page.locator(".own code")).to_have_count(2)
+    assert place is not None
+    assert table(page, "callers").bounding_box() == place
 
 
 def test_a_glob_and_a_time_narrow(open_page: Open, site: str) -> None:

@@ -36,6 +36,23 @@ export function fill(parent, ...children) {
   }
 }
 
+let pressed = null; // what is settled when the pointer that is pressed no longer is
+
+addEventListener("pointerdown", ({ button }) => {
+  if (button || pressed) return;
+  pressed = new Promise((resolve) => {
+    const released = () =>
+      setTimeout(() => {
+        pressed = null;
+        resolve();
+      }); // after the click, which follows the release
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, released, { once: true });
+  });
+});
+
+/** Wait while a pointer is pressed: what is replaced between press and release is not clicked. */
+export const released = () => pressed;
+
 /** A button that puts text on the clipboard and says so. */
 export function copyButton(text, what) {
   const button = h("button", { type: "button", class: "quiet", "aria-label": `Copy ${what}` }, "Copy");

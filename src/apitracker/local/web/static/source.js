@@ -1,5 +1,6 @@
 // Where the figures come from: the server's JSON, or what is written into a report.
 
+import { released } from "./dom.js";
 import { selection, table } from "./state.js";
 
 export const ROWS = 10; // of a table on the page
@@ -96,6 +97,7 @@ async function fetched(url) {
     throw new Refusal("The server does not answer. Is apitracker serve still running?", true);
   }
   const body = await response.json().catch(() => ({}));
+  await released();
   if (response.ok) return body;
   const text = typeof body.detail === "string" ? body.detail : `The server answered ${response.status}.`;
   throw new Refusal(text, response.status >= 500);

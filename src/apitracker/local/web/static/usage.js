@@ -151,14 +151,12 @@ export function makeUsage(go) {
   }
 
   function showOwn(api, regions, minute, hour) {
-    own.hidden = !api;
-    if (!api) return;
     const region = fixed(state).awsRegion;
     const many = Math.max(regions.total, 1);
     const dollars = (amount) => `$${amount.toFixed(2)}`;
     fill(
       own,
-      h("header", {}, h("h2", { id: "own-title" }, "Alarm and cost")),
+      ownHeader(),
       ...(canAlarm(api)
         ? [
             h("p", {}, "Rings when there are more calls than in the busiest minute, or hour, of the chosen time:"),
@@ -192,11 +190,15 @@ export function makeUsage(go) {
     redraw: chart.draw,
     /** Ask for all that state shows; still() says whether it is still looked at. */
     async show(next, still) {
+      const before = state && oneApi(state);
       state = next;
-      const api = oneApi(state);
+      const api = source.report ? null : oneApi(state);
       const known = fixed(state);
       const shown = tables.filter(({ element }) => !hidden(element.dataset.table, known));
       for (const { element } of tables) element.hidden = !shown.some((table) => table.element === element);
+      // Its place is kept until it is answered, so that what follows stays where it is pointed at.
+      own.hidden = !api;
+      if (JSON.stringify(api) !== JSON.stringify(before)) fill(own, ownHeader());
       const then = (asked, show) => asked.then((answer) => (still() ? show(answer) : null));
       const summary = source.summary(state);
       const series = source.series(state, stackedBy(state), SLOTS);
@@ -207,17 +209,19 @@ export function makeUsage(go) {
         ...shown.map((table) =>
           then(source.top(state, table.element.dataset.table), (answer) => table.show(state, answer)),
         ),
-        api && !source.report
+        api
           ? then(
               Promise.all([source.busiest(state, "awsRegion"), source.busiest(state, "minute"), source.busiest(state, "hour")]),
               (answers) => showOwn(api, ...answers),
             )
-          : showOwn(null),
+          : null,
       ]);
       return summary;
     },
   };
 }
+
+const ownHeader = () => h("header", {}, h("h2", { id: "own-title" }, "Alarm and cost"));
 
 /** A table of one row says nothing: what is narrowed to one value is left out. */
 function hidden(name, known) {
