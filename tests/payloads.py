@@ -40,6 +40,16 @@ class FakeClock:
         return self.chance
 
 
+class Context:
+    """What Lambda says of an invocation, which has a minute."""
+
+    aws_request_id = "0f9c1e1c-4a4e-4f57-9d5b-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How long it may still take."""
+        return 60_000
+
+
 def record(number: int = 0, second: int = MINUTE, **fields: Json) -> dict[str, Json]:
     """A record as CloudTrail writes it."""
     return {

@@ -30,6 +30,7 @@ COMMANDS = [
     "denials",
     "serve",
     "report",
+    "estimate",
     "publish",
     "reconcile",
     "alarm",

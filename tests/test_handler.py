@@ -24,7 +24,7 @@ from apitracker.settings import Settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests import embedded, runtime
-from tests.payloads import CONTROL, MINUTE, FakeClock, Json, event, record
+from tests.payloads import CONTROL, MINUTE, Context, FakeClock, Json, event, record
 from tests.runtime import CloudWatch, Outcome, Runtime
 
 HEAVY = {"boto3", "botocore", "duckdb", "numpy", "click", "asyncio", "xxhash"}
@@ -55,16 +55,6 @@ def tracker(cloudwatch: CloudWatch, clock: FakeClock) -> Iterator[Tracker]:
         CLOUDWATCH, "us-east-1", cloudwatch.url, credentials=lambda: keys, now=clock.now
     ) as poster:
         yield assemble(Settings(), poster, poster, clock)
-
-
-class Context:
-    """An invocation that has a minute."""
-
-    aws_request_id = "r-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """How long it may still take."""
-        return 60_000
 
 
 class TestMake:
@@ -172,7 +162,7 @@ class TestLine:
         assert found == {
             "level": "INFO",
             "message": "tracked",
-            "requestId": "r-1",
+            "requestId": Context.aws_request_id,
             "log": found["log"],
             "name": "trail:stream",
             "excluded": 0,

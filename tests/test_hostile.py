@@ -36,7 +36,7 @@ from apitracker.settings import load
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.payloads import NOW, FakeClock, event, record
+from tests.payloads import NOW, Context, FakeClock, event, record
 from tests.runtime import CloudWatch
 
 Json: TypeAlias = Any
@@ -405,16 +405,6 @@ def test_any_time(text: str) -> None:
 
 
 # --- the Lambda ---------------------------------------------------------------------------------
-
-
-class Context:
-    """An invocation with time."""
-
-    aws_request_id = "r-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """How long it may still take."""
-        return 60_000
 
 
 @pytest.fixture

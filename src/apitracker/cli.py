@@ -72,6 +72,7 @@ def cli(ctx: click.Context) -> None:
       apitracker top                           the busiest APIs of all time
       apitracker throttles                     who is throttled, and who is behind it
       apitracker denials                       who is denied what
+      apitracker estimate trail                what a tracker of it costs a month
     """
     settings, unknown = load(os.environ)
     for name in unknown:
@@ -541,6 +542,82 @@ def report(  # noqa: PLR0913 - options of a command
     selection = [(name, write("second", time)) for name, time in times if time is not None]
     selection += [("where", text) for text in where]
     output.write(report.write(report.gather(partial(ask, path or settings.store), selection)))
+
+
+@cli.command()
+@_sources
+@_metrics_option
+@_choosing
+@click.option(
+    "--prices",
+    "table",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Other prices than list prices of us-east-1: a JSON file.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to write it.",
+)
+@click.pass_obj
+def estimate(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    *,
+    source: tuple[str, ...],
+    metrics: str | None,
+    since: int | None,
+    until: int | None,
+    where: tuple[str, ...],
+    table: Path | None,
+    form: str,
+) -> None:
+    """
+    Estimate what a tracker costs a month.
+
+    From log files of the account that it is for; a week of them is a good sample. For each item:
+    how much of it a month takes, and dollars. A sample shows not all metrics that a month has, so
+    their number is a range. Metric sets, rules and budget are those of the settings.
+
+    \b
+    Examples:
+      apitracker estimate trail
+      apitracker estimate trail --metrics api,outcomes,callers
+      apitracker estimate s3://bucket/AWSLogs/111122223333/CloudTrail --since 7d --format json
+      APITRACKER_EXCLUDE=readOnly=true apitracker estimate trail
+
+    Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
+    3: AWS failed.
+    """
+    from apitracker.account.tracking import choose
+    from apitracker.local import estimate, usage
+    from apitracker.local.prices import load as load_prices
+
+    prices = load_prices(table)
+    choice = choose(settings if metrics is None else replace(settings, metrics=metrics))
+    selection = _selection(since, until, where)
+    question = usage.question(choice, selection, settings.max_log_bytes)
+    balance = Balance()
+    scale = usage.Scale(settings.max_log_bytes)
+    readings = _read(_find(source, balance, since, until), question, settings)
+    counts = total(scale.weigh(readings), question, balance)
+    if counts:
+        found = estimate.estimate(
+            counts,
+            question.by,
+            choice,
+            prices,
+            budget=settings.budget,
+            record_bytes=scale.record_bytes,
+        )
+        for line in estimate.lines(found, form):
+            click.echo(tables.printable(line) if form == "table" else line)
+    else:
+        _say("no calls were selected")
+    _report(balance, selected=selection.timed)
+    _report_exit(balance)
 
 
 @cli.command()

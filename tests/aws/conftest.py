@@ -63,3 +63,17 @@ def client(account: str) -> Iterator[Callable[[str], Any]]:  # noqa: ARG001
 def name() -> str:
     """A name that no other test has."""
     return f"t-{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def table(client: Callable[[str], Any], name: str) -> Iterator[str]:
+    """The name of a ledger as the stack makes it."""
+    dynamodb = client("dynamodb")
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    yield name
+    dynamodb.delete_table(TableName=name)

@@ -43,20 +43,6 @@ PARTS = frozenset({"api.0", "api.1/0"})
 
 
 @pytest.fixture
-def table(client: Callable[[str], Any], name: str) -> Iterator[str]:
-    """The name of a table as the stack makes it."""
-    dynamodb = client("dynamodb")
-    dynamodb.create_table(
-        TableName=name,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    yield name
-    dynamodb.delete_table(TableName=name)
-
-
-@pytest.fixture
 def dynamodb(account: str) -> Iterator[Connection]:
     """The local DynamoDB."""
     with Connection(DYNAMODB, "us-east-1", account, credentials=lambda: KEYS) as made:

@@ -24,6 +24,7 @@ from apitracker.core.metric_sets import (
     Choice,
     MetricSet,
     Series,
+    budget_of_others,
     divert,
     from_bits,
     other,
@@ -142,7 +143,7 @@ def assemble(settings: Settings, cloudwatch: Poster, dynamodb: Poster, clock: Cl
         {
             each.name: (
                 Budget(each.name, settings.budget, always(keep, each, alarmed)),
-                Budget(f"{each.name}.other", max(1, settings.budget // 10)),
+                Budget(f"{each.name}.other", budget_of_others(settings.budget)),
             )
             for each in choice.sets
         },

@@ -201,6 +201,11 @@ def other(series: Series, metrics: MetricSet) -> Series:
     return (*series[:at], OTHERS, *series[at + 1 :])
 
 
+def budget_of_others(budget: int) -> int:
+    """Say how many metrics stand for what is beyond *budget*: a tenth as many again, at most."""
+    return max(1, budget // 10)
+
+
 def divert(
     counts: Mapping[Row, int],
     metrics: MetricSet,

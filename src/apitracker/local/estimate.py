@@ -1,0 +1,314 @@
+"""
+What a tracker costs a month, and what has to be known of it, by item and as text.
+
+`usage` says what it takes, `bill` what that costs. What was assumed of the function and of the
+ledger is here; docs/costs.md says why.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from math import ceil
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from apitracker.core.metric_sets import API, Choice
+from apitracker.core.tally import Row
+from apitracker.core.times import write
+from apitracker.local.prices import Prices
+from apitracker.local.saturation import Range
+from apitracker.local.usage import DAY, HOUR, HOURS, Span, Usage, measure
+
+EVENT_BYTES: Final = 26  # that CloudWatch Logs adds to each event
+
+# Lambda: 256 MB have 0.145 of a processor (1,769 MB have one), so that the 6.7 ms a thousand events
+# of benchmarks/handler.py become 46; how long AWS takes for an answer was not measured.
+MEMORY_GB: Final = Decimal("0.25")
+THOUSAND_MS: Final = 50
+REQUEST_MS: Final = 20
+COLD_MS: Final = 1_000
+COLD_STARTS: Final = HOURS  # one an hour
+LINE_BYTES: Final = 2_500  # of an invocation: our line and three of Lambda's
+
+HASH_BYTES: Final = 13  # of a metric in the ledger's item of the month
+WRITE_BYTES, READ_BYTES = 1_024, 4_096  # of a unit of DynamoDB
+
+# The stack: tests/test_estimate.py compares.
+OWN_METRICS: Final = 12
+ALARM_METRICS: Final = 14
+DASHBOARDS: Final = 1
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutMetricFilter.html
+FILTERS: Final = 100  # metric filters of a log group
+PAIRS: Final = 1_000  # of dimensions and their values an hour: AWS may disable the filter
+
+CENT: Final = Decimal("0.01")
+
+
+class Item(Struct, frozen=True, rename="camel"):
+    """A line of the bill: how much of something, the likely *dollars*, and those *at_most*."""
+
+    name: str
+    price: str
+    quantity: Range
+    dollars: Decimal
+    at_most: Decimal
+
+
+class Alternative(Struct, frozen=True, rename="camel"):
+    """Another way to the same answers: what it costs, and what has to be known of it."""
+
+    name: str
+    dollars: Decimal
+    at_most: Decimal
+    notes: list[str]
+
+
+class Bill(Struct, frozen=True, rename="camel"):
+    """
+    The dollars of a month: of the tracker, and of a trail of its own beside another.
+
+    *prorated* is what the metrics cost if AWS charges each for the hours in which it has data;
+    *free* is what of the tracker an account pays nothing for that has no other use of these things.
+    """
+
+    tracker: list[Item]
+    trail: list[Item]
+    prorated: Decimal
+    free: Decimal
+    alternatives: list[Alternative]
+
+
+class Estimate(Struct, frozen=True):
+    """What a month comes to and costs at *prices*; *notes* are what has to be known of it."""
+
+    sample: Span
+    usage: Usage
+    bill: Bill
+    prices: Prices
+    notes: list[str]
+
+
+def estimate(  # noqa: PLR0913 - what an estimate is made of
+    counts: Mapping[Row, int],
+    by: Sequence[str],
+    choice: Choice,
+    prices: Prices,
+    *,
+    budget: int,
+    record_bytes: int,
+) -> Estimate:
+    """
+    Estimate what *choice* costs a month, of *counts* by the fields of `question`, at least one.
+
+    *budget* is that of each metric set, *record_bytes* the length of a record.
+    """
+    span, usage = measure(counts, by, choice, budget=budget, record_bytes=record_bytes)
+    costs = bill(usage, prices)
+    return Estimate(span, usage, costs, prices, list(_notes(span, usage, costs, budget)))
+
+
+def bill(usage: Usage, prices: Prices) -> Bill:
+    """Say what *usage* costs at *prices*."""
+    tracker = _Lines(prices)
+    for each in usage.sets:
+        tracker.add(f"metrics of {each.name}", "metric", each.metrics)
+    tracker.add("metrics of the tracker itself", "metric", OWN_METRICS)
+    tracker.add("PutMetricData requests", "putMetricData", usage.requests)
+    tracker.add("Lambda invocations", "invocation", usage.payloads)
+    tracker.add("Lambda GB-seconds", "gbSecond", _gb_seconds(usage))
+    tracker.add("ledger writes", "write", _ledger_writes(usage))
+    tracker.add("ledger reads", "read", _ledger_reads(usage))
+    tracker.add("bytes of the function's log", "logs", usage.payloads * LINE_BYTES)
+    tracker.add("metrics that alarms watch", "alarm", ALARM_METRICS)
+    tracker.add("dashboard", "dashboard", DASHBOARDS)
+    tracker.add("failed events", "put", 0)
+    trail = _Lines(prices)
+    trail.add("other copies of management events", "managementEvent", usage.management)
+    size = usage.record_bytes + EVENT_BYTES
+    trail.add("bytes of records to its log group", "logs", usage.management * size)
+    trail.add("files of logs and digests", "put", usage.files + usage.digests)
+    hours = sum(each.metric_hours for each in usage.sets)
+    prorated = prices.prices["metric"].cost(ceil(hours / HOURS) + OWN_METRICS)
+    return Bill(
+        tracker.items,
+        trail.items,
+        prorated.quantize(CENT, ROUND_HALF_UP),
+        tracker.free(),
+        list(_alternatives(usage, prices)),
+    )
+
+
+class _Lines:
+    """The lines of a bill: tiers go on from line to line."""
+
+    def __init__(self, prices: Prices) -> None:
+        self._prices = prices.prices
+        self._likely: Counter[str] = Counter()
+        self._high: Counter[str] = Counter()
+        self.items: list[Item] = []
+
+    def add(self, name: str, price: str, quantity: Range | int) -> None:
+        """Add a line."""
+        if isinstance(quantity, int):
+            quantity = Range(quantity, quantity, quantity)
+        cost = self._prices[price].cost
+        dollars = cost(quantity.likely, after=self._likely[price])
+        most = cost(quantity.high, after=self._high[price])
+        self._likely[price] += quantity.likely
+        self._high[price] += quantity.high
+        cents = (each.quantize(CENT, ROUND_HALF_UP) for each in (dollars, most))
+        self.items.append(Item(name, price, quantity, *cents))
+
+    def free(self) -> Decimal:
+        """Say what of all lines free tiers pay for."""
+        each = ((self._prices[name], n) for name, n in self._likely.items())
+        free = (price.cost(min(n, price.free)) for price, n in each)
+        return sum(free, Decimal(0)).quantize(CENT, ROUND_HALF_UP)
+
+
+def dollars(items: Iterable[Item | Alternative]) -> tuple[Decimal, Decimal]:
+    """Add up the dollars of *items*: what is likely, and at most."""
+    found = [(item.dollars, item.at_most) for item in items]
+    return sum((a for a, _ in found), Decimal(0)), sum((b for _, b in found), Decimal(0))
+
+
+def _gb_seconds(usage: Usage) -> int:
+    calls = usage.calls * THOUSAND_MS / 1_000
+    waiting = (usage.claims + 2 * usage.requests) * REQUEST_MS  # each page is sent, and marked
+    milliseconds = calls + waiting + _cold_starts(usage) * COLD_MS
+    return ceil(Decimal(ceil(milliseconds)) * MEMORY_GB / 1_000)
+
+
+def _cold_starts(usage: Usage) -> int:
+    return min(COLD_STARTS, usage.payloads)
+
+
+def _ledger_writes(usage: Usage) -> Range:
+    """Count a claim for each log, a mark for each page, and the admission of each metric."""
+    marks = usage.claims + usage.requests
+    low, likely, high = (
+        sum(n * ceil(n * HASH_BYTES / 2 / WRITE_BYTES) for n in numbers)
+        for numbers in _metrics(usage)
+    )
+    return Range(marks + low, marks + likely, marks + high)
+
+
+def _ledger_reads(usage: Usage) -> Range:
+    """Count a reading of what is admitted at each cold start."""
+    low, likely, high = (
+        _cold_starts(usage) * sum(max(1, ceil(n * HASH_BYTES / READ_BYTES)) for n in numbers)
+        for numbers in _metrics(usage)
+    )
+    return Range(low, likely, high)
+
+
+def _metrics(usage: Usage) -> Iterator[list[int]]:
+    """Give the metrics of each set: at least, likely and at most."""
+    yield [each.metrics.low for each in usage.sets]
+    yield [each.metrics.likely for each in usage.sets]
+    yield [each.metrics.high for each in usage.sets]
+
+
+def _alternatives(usage: Usage, prices: Prices) -> Iterator[Alternative]:
+    """Price other ways to the same answers, as far as they are ways."""
+    filters, insights, predecessor = _Lines(prices), _Lines(prices), _Lines(prices)
+    for each in usage.sets:
+        filters.add(each.name, "metric", each.sought)
+        insights.add(each.name, "insightRule", 1)
+        insights.add(each.name, "insightEvent", each.calls)
+    needed = sum(each.sought.likely for each in usage.sets)
+    busiest = max(each.busiest_hour for each in usage.sets)
+    fixed = f"a metric each: {needed:,} filters, and a log group has {FILTERS} at most"
+    free = (
+        f"by dimensions: {busiest:,} metrics in the busiest hour; a filter that finds {PAIRS:,}"
+        " values may be disabled"
+    )
+    yield Alternative("metric filters", *dollars(filters.items), [fixed, free])
+    ranks = "a rule for each set, which ranks callers or APIs and makes no metrics of them"
+    yield Alternative("Contributor Insights", *dollars(insights.items), [ranks])
+    if api := next((each for each in usage.sets if each.name == API.name), None):
+        predecessor.add(api.name, "metric", api.sought)
+        predecessor.add(api.name, "putMetricData", usage.predecessor_requests)
+        sent = f"the set api, by {usage.predecessor_requests:,} requests; without function and log"
+        unbounded = "there is no budget of metrics, and what is delivered again counts again"
+        yield Alternative("version 0.1.1", *dollars(predecessor.items), [sent, unbounded])
+
+
+def _notes(span: Span, usage: Usage, costs: Bill, budget: int) -> Iterator[str]:
+    if span.seconds < DAY:
+        yield (
+            f"The sample has {span.seconds / HOUR:.1f} hours, and is taken for a month of the same:"
+            " a week tells more."
+        )
+    if span.left_out:
+        yield (
+            f"{span.left_out:,} calls from more than 30 days before the last one are left out:"
+            " --until chooses others."
+        )
+    for each, item in zip(usage.sets, costs.tracker, strict=False):
+        if each.metrics.high < each.sought.high:
+            yield (
+                f"{each.name}: the budget of {budget:,} metrics {each.reached}. Of"
+                f" {each.sought.low:,} to {each.sought.high:,} it leaves {each.metrics.high:,}, or"
+                f" ${item.at_most:,}; the rest is in __other__."
+            )
+    seen = ", ".join(f"{each.sought.low:,} of {each.name}" for each in usage.sets)
+    yield f"Metrics seen: {seen}. Likely is what Chao2 expects in 30 days."
+    full, _ = dollars(item for item in costs.tracker if item.price == "metric")
+    yield (
+        "AWS charges a metric for the hours in which it has data: that makes"
+        f" ${costs.prorated:,} of ${full:,}."
+    )
+    yield f"Free where nothing else in the account uses it up: ${costs.free:,} of the tracker."
+
+
+# --- as text ------------------------------------------------------------------------------------
+
+NAME, NUMBER, MONEY = 40, 16, 11  # the widths of columns
+
+
+def lines(estimate: Estimate, form: str) -> Iterator[str]:
+    """Write *estimate* as a ``table``, or as ``json`` with dollars as numbers."""
+    if form == "json":
+        yield _json(estimate)
+        return
+    sample, usage, costs, prices = estimate.sample, estimate.usage, estimate.bill, estimate.prices
+    first, last = write("second", sample.first), write("second", sample.last)
+    yield f"{sample.calls:,} calls, {first} to {last}: {usage.calls:,} in 30 days at that pace"
+    yield f"list prices of {prices.region}, {prices.date}, before taxes and free tiers"
+    for title, items in (("the tracker", costs.tracker), ("a trail beside another", costs.trail)):
+        yield ""
+        yield _row(title, "likely", "dollars", "at most", "dollars")
+        for item in items:
+            numbers = item.quantity.likely, item.dollars, item.quantity.high, item.at_most
+            yield _row(item.name, *(f"{number:,}" for number in numbers))
+        likely, most = dollars(items)
+        yield _row("total", "", f"{likely:,}", "", f"{most:,}")
+    yield ""
+    yield _row("the same answers by", "", "dollars", "", "at most")
+    for each in costs.alternatives:
+        yield _row(each.name, "", f"{each.dollars:,}", "", f"{each.at_most:,}")
+        yield from (f"  {note}" for note in each.notes)
+    yield ""
+    yield from estimate.notes
+
+
+def _row(name: str, likely: str, cost: str, high: str, most: str) -> str:
+    return f"{name:<{NAME}}{likely:>{NUMBER}}{cost:>{MONEY}}{high:>{NUMBER}}{most:>{MONEY}}"
+
+
+def _json(estimate: Estimate) -> str:
+    sample = estimate.sample
+    times = {"first": write("second", sample.first), "last": write("second", sample.last)}
+    whole = {
+        "sample": {"calls": sample.calls, **times, "leftOut": sample.left_out},
+        "usage": estimate.usage,
+        "bill": estimate.bill,
+        "prices": estimate.prices,
+        "notes": estimate.notes,
+    }
+    encoded = msgspec.json.Encoder(decimal_format="number").encode(whole)
+    return msgspec.json.format(encoded, indent=2).decode()

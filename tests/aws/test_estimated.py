@@ -1,0 +1,129 @@
+"""An estimate of records against what a tracker really asks of a local AWS for them."""
+
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apitracker.account import clients
+from apitracker.account.handler import SystemClock
+from apitracker.account.signing import CLOUDWATCH, DYNAMODB, Connection, Credentials, Response
+from apitracker.account.tracking import Tracker, assemble, track
+from apitracker.core.selection import ALL
+from apitracker.local.estimate import estimate
+from apitracker.local.prices import load
+from apitracker.local.readings import read_all
+from apitracker.local.sources import find
+from apitracker.local.totals import Balance, total
+from apitracker.local.usage import DAY, MONTH, question
+from apitracker.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.payloads import Json, event, record
+
+KEYS = Credentials("123456789012", "secret", "token")
+ROLE = "arn:aws:iam::111122223333:role/"
+
+
+class Counting:
+    """A connection that counts what is asked over it."""
+
+    def __init__(self, real: Connection, asked: Counter[str]) -> None:
+        self.real = real
+        self.asked = asked
+
+    def post(
+        self, operation: str, body: bytes, *, deadline: float, gzipped: bool = False
+    ) -> Response:
+        """Ask, and count."""
+        self.asked[operation] += 1
+        return self.real.post(operation, body, deadline=deadline, gzipped=gzipped)
+
+
+@pytest.fixture
+def asked() -> Counter[str]:
+    """How often each operation was asked for."""
+    return Counter()
+
+
+@pytest.fixture
+def tracker(account: str, table: str, asked: Counter[str]) -> Iterator[Tracker]:
+    """A tracker with three metric sets and a ledger."""
+    given = Settings(namespace=table, ledger=table, metrics="api,outcomes,callers")
+    with (
+        Connection(CLOUDWATCH, "us-east-1", account, credentials=lambda: KEYS) as cloudwatch,
+        Connection(DYNAMODB, "us-east-1", account, credentials=lambda: KEYS) as ledger,
+    ):
+        yield assemble(given, Counting(cloudwatch, asked), Counting(ledger, asked), SystemClock())
+
+
+def records() -> list[Json]:
+    """Records of a day: two accounts, two regions, some throttled, a minute with 2,300 calls."""
+    begin = int(time.time()) // DAY * DAY - 2 * DAY
+    seconds = [*range(0, DAY, 1_200), DAY - 1, *[7_260 + n % 60 for n in range(2_300)]]
+    return [
+        record(
+            n,
+            begin + second,
+            eventName=f"Describe{n % 40}",
+            awsRegion="eu-west-1" if n % 3 else "us-east-1",
+            recipientAccountId=f"{n % 2:012}",
+            userIdentity={"type": "IAMUser", "arn": f"{ROLE}{n % 7}"},
+            **({"errorCode": "ThrottlingException"} if n % 10 == 0 else {}),
+        )
+        for n, second in enumerate(seconds)
+    ]
+
+
+def payloads(given: list[Json]) -> Iterator[list[Json]]:
+    """Cut records as the estimate takes it: by minute, account and region, 1,000 at most."""
+    windows = defaultdict(list)
+    for each in given:
+        where = each["eventTime"][:16], each["recipientAccountId"], each["awsRegion"]
+        windows[where].append(each)
+    for some in windows.values():
+        yield from (some[at : at + 1_000] for at in range(0, len(some), 1_000))
+
+
+def test_what_is_asked_is_what_was_estimated(
+    tracker: Tracker, client: Callable[[str], Any], name: str, asked: Counter[str], tmp_path: Path
+) -> None:
+    """Metrics, requests and writes are, of a day, what the estimate has of 30 such days."""
+    given = records()
+    (tmp_path / "log.json").write_text(json.dumps({"Records": given}))
+    choice = tracker.choice
+    ask = question(choice, ALL, 10**8)
+    counts = total(read_all(find(str(tmp_path)), ask, processes=1), ask, Balance())
+    found = estimate(counts, ask.by, choice, load(), budget=5_000, record_bytes=1_000)
+    invocations = 0
+
+    for some in payloads(given):
+        until = time.time() + 60
+        sent = event(some, f"{name}-{invocations}")  # by its group and ids a log is known again
+        done = track(sent, tracker, claimant="t", until=until, note=lambda *_, **__: None)
+        assert done
+        assert not done.before
+        invocations += 1
+
+    usage = found.usage
+    published = [
+        metric
+        for namespace in (name, f"{name}/Usage")
+        for metric in clients.metrics(client("cloudwatch"), namespace)
+    ]
+    days = MONTH // DAY
+    admissions = asked["UpdateItem"] - invocations - asked["PutMetricData"]
+    assert found.sample.seconds == DAY
+    assert len(published) == sum(each.metrics.low for each in usage.sets)
+    assert usage.payloads == usage.claims == invocations * days
+    assert usage.requests == asked["PutMetricData"] * days
+    assert 3 <= admissions <= len(published)
+    assert asked["GetItem"] == 3
+    [writes] = [item for item in found.bill.tracker if item.name == "ledger writes"]
+    assert writes.quantity.low >= (invocations + asked["PutMetricData"]) * days + admissions

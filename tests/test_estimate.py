@@ -1,0 +1,608 @@
+"""What a tracker costs a month: worked by hand to the cent, laws, and what is really published."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apitracker.account.emf import UNITS
+from apitracker.account.handler import handle
+from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.account.tracking import Tracker, assemble, track
+from apitracker.core.metric_sets import SETS, Choice
+from apitracker.core.metrics import plan
+from apitracker.core.selection import ALL, Selection
+from apitracker.core.tally import Row
+from apitracker.errors import UsageError
+from apitracker.local import sample
+from apitracker.local.estimate import (
+    ALARM_METRICS,
+    DASHBOARDS,
+    LINE_BYTES,
+    OWN_METRICS,
+    Estimate,
+    dollars,
+    estimate,
+    lines,
+)
+from apitracker.local.prices import TABLE, load
+from apitracker.local.readings import read, read_all
+from apitracker.local.saturation import Range, kinds
+from apitracker.local.sources import Found, find
+from apitracker.local.totals import Balance, total
+from apitracker.local.usage import DAY, HOUR, MONTH, RECORD_BYTES, Scale, measure, question
+from apitracker.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.payloads import DATA, MINUTE, NOW, Context, FakeClock, Json, event, record
+from tests.runtime import CloudWatch
+
+ROOT = Path(__file__).parents[1]
+APITRACKER = Path(sys.executable).with_name("apitracker")
+NOON = 1_790_078_400  # 2026-09-22T12:00:00Z, an hour's start
+PRICES = load()
+MAX = 100_000_000
+API_ONLY = Choice()
+EVERY = Choice(metrics=tuple(SETS))
+
+
+def counted(
+    calls: dict[tuple[str, int], int], choice: Choice = API_ONLY, **more: str
+) -> tuple[Counter[Row], tuple[str, ...]]:
+    """Counts by the fields of the question: of calls by eventName and seconds after noon."""
+    by = question(choice, ALL, MAX).by
+    fields = {
+        "awsRegion": "us-east-1",
+        "eventSource": "ec2.amazonaws.com",
+        "recipientAccountId": "111122223333",
+        "caller": "arn:aws:iam::111122223333:role/r",
+        "outcome": "ok",
+        "eventCategory": "Management",
+        **more,
+    }
+    counts = Counter[Row]()
+    for (name, second), n in calls.items():
+        row = {**fields, "eventName": name, "second": NOON + second}
+        counts[tuple(row[field] for field in by)] += n
+    return counts, by
+
+
+def estimated(
+    calls: dict[tuple[str, int], int], choice: Choice = API_ONLY, budget: int = 5_000, **more: str
+) -> Estimate:
+    """The estimate of *calls*, records of a thousand bytes."""
+    counts, by = counted(calls, choice, **more)
+    return estimate(counts, by, choice, PRICES, budget=budget, record_bytes=1_000)
+
+
+# --- by hand ------------------------------------------------------------------------------------
+
+TEN_DAYS: dict[tuple[str, int], int] = {
+    **{("DescribeInstances", hour * HOUR): 100_000 for hour in range(240)},
+    ("RunInstances", 5 * HOUR): 1,
+    ("RunInstances", 5 * HOUR + 1): 1,
+    ("StopInstances", 7 * HOUR + 1_800): 1,
+    ("StopInstances", 8 * HOUR + 1_800): 1,
+    ("DescribeInstances", 10 * DAY - 1): 1,
+}
+"""Ten days, so that a month has three times as much. docs/costs.md works it out."""
+
+
+def test_by_hand() -> None:
+    """Each item of ten days is what it comes to by hand, to the cent."""
+    found = estimated(TEN_DAYS)
+
+    assert found.sample.calls == 24_000_005
+    assert [
+        (i.name, i.quantity.likely, str(i.dollars), i.quantity.high, str(i.at_most))
+        for i in (*found.bill.tracker, *found.bill.trail)
+    ] == [
+        ("metrics of api", 3, "0.90", 9, "2.70"),
+        ("metrics of the tracker itself", 12, "3.60", 12, "3.60"),
+        ("PutMetricData requests", 72_012, "0.72", 72_012, "0.72"),
+        ("Lambda invocations", 72_012, "0.01", 72_012, "0.01"),
+        ("Lambda GB-seconds", 2_161, "0.03", 2_161, "0.03"),
+        ("ledger writes", 144_027, "0.09", 144_033, "0.09"),
+        ("ledger reads", 720, "0.00", 720, "0.00"),
+        ("bytes of the function's log", 180_030_000, "0.09", 180_030_000, "0.09"),
+        ("metrics that alarms watch", 14, "1.40", 14, "1.40"),
+        ("dashboard", 1, "3.00", 1, "3.00"),
+        ("failed events", 0, "0.00", 0, "0.00"),
+        ("other copies of management events", 72_000_015, "1440.00", 72_000_015, "1440.00"),
+        ("bytes of records to its log group", 73_872_015_390, "36.94", 73_872_015_390, "36.94"),
+        ("files of logs and digests", 1_449, "0.01", 1_449, "0.01"),
+    ]
+    assert dollars(found.bill.tracker) == (Decimal("9.84"), Decimal("11.64"))
+    assert dollars(found.bill.trail) == (Decimal("1476.95"), Decimal("1476.95"))
+    assert [(a.name, str(a.dollars), str(a.at_most)) for a in found.bill.alternatives] == [
+        ("metric filters", "0.90", "2.70"),
+        ("Contributor Insights", "1.94", "1.94"),
+        ("version 0.1.1", "1.62", "3.42"),
+    ]
+    assert (found.bill.prorated, found.bill.free) == (Decimal("4.20"), Decimal("7.85"))
+
+
+def test_tiers_by_hand() -> None:
+    """Of 12,000 metrics the last 2,000 cost a third, and a set goes on where another ended."""
+    metric = PRICES.prices["metric"]
+
+    assert metric.cost(12_000) == Decimal(3_000 + 200)
+    assert metric.cost(4_000, after=8_000) == Decimal(600 + 200)
+    assert metric.cost(1_000_010) == Decimal(3_000 + 24_000 + 37_500) + Decimal("0.20")
+
+
+def test_tiers_go_on_from_set_to_set() -> None:
+    """Of two sets of 8,000 metrics, and the tracker's own, 10,000 are in the first tier."""
+    calls = {(f"Api{n}", n): 1 for n in range(7_999)} | {("Last", MONTH - 1): 1}
+
+    found = estimated(calls, Choice(metrics=("api", "outcomes")), 25_000, outcome="failed")
+
+    assert [(str(i.dollars), str(i.at_most)) for i in found.bill.tracker[:3]] == [
+        ("2400.00", "2400.00"),
+        ("1200.00", "1200.00"),  # 2,000 at $0.30, 6,000 at $0.10
+        ("1.20", "1.20"),
+    ]
+
+
+def test_files_by_hand() -> None:
+    """A log file is five minutes of an account and region, a digest an hour of each."""
+    calls = {("A", 0): 1, ("A", 299): 1, ("A", 300): 1, ("A", DAY - 1): 1}
+
+    found = estimated(calls)
+
+    assert (found.usage.files, found.usage.digests) == (3 * 30, 720)
+
+
+def test_sets_by_hand() -> None:
+    """A set costs its own metrics and requests; one that nothing went wrong for costs nothing."""
+    busy = {("A", minute * 60): 1 for minute in range(24 * 60)} | {("B", DAY - 1): 1}
+    choice = Choice(metrics=("api", "outcomes", "callers"))
+
+    ok, throttled = estimated(busy, choice), estimated(busy, choice, outcome="throttled")
+
+    assert [(each.metrics.low, each.requests) for each in ok.usage.sets] == [
+        (2, 43_200),
+        (0, 0),
+        (1, 43_200),
+    ]
+    assert [(each.metrics.low, each.requests) for each in throttled.usage.sets] == [
+        (2, 43_200),
+        (2, 43_200),
+        (1, 43_200),
+    ]
+    assert ok.usage.claims == ok.usage.payloads == 43_200
+
+
+def test_only_what_is_published_is_claimed() -> None:
+    """A log in which nothing is to be published invokes the function, and is not claimed."""
+    calls = {("A", 0): 1, ("A", 70): 1, ("B", 70): 1, ("B", DAY - 1): 1}
+
+    [usage] = [estimated(calls, Choice(exclude="eventName=B")).usage]
+
+    assert (usage.calls, usage.payloads, usage.claims) == (120, 90, 60)
+    assert [(each.calls, each.metrics.low, each.requests) for each in usage.sets] == [(60, 1, 60)]
+
+
+def test_data_events_are_no_copies() -> None:
+    """A trail of its own has no data events; the tracker counts what another trail delivers."""
+    found = estimated({("A", 0): 1, ("A", DAY - 1): 1}, eventCategory="Data")
+
+    assert (found.usage.calls, found.usage.management, found.usage.files) == (60, 0, 0)
+    assert dollars(found.bill.trail) == (Decimal(0), Decimal(0))
+
+
+def test_the_last_month_of_a_long_sample() -> None:
+    """What is more than 30 days older than the last call is left out, and that is said."""
+    found = estimated({("Old", 0): 7, ("A", DAY): 1, ("A", 31 * DAY - 1): 2})
+
+    assert (found.sample.calls, found.sample.left_out, found.usage.calls) == (3, 7, 3)
+    assert found.usage.sets[0].metrics == Range(1, 1, 1)
+    assert any("7 calls from more than 30 days before" in note for note in found.notes)
+
+
+def test_a_short_sample_is_warned_of() -> None:
+    """Less than a day is extrapolated, less than an hour as if it were one; both are said."""
+    found = estimated({("A", 0): 1, ("A", 60): 1})
+
+    assert found.usage.calls == 2 * 720
+    assert any("The sample has 1.0 hours" in note for note in found.notes)
+    assert not any("The sample has" in note for note in estimated(TEN_DAYS).notes)
+
+
+def test_the_unit_of_a_short_sample() -> None:
+    """In less than a day it counts in how many minutes a metric was seen."""
+    calls = {(f"Api{n}", 60 * m): 1 for n in range(300) for m in (1, 2, 3)}
+
+    # None was seen in one minute only; by chance four of 300 may have been: 300 * 720**(4 / 300).
+    assert estimated(calls).usage.sets[0].metrics == Range(300, 300, 328)
+
+
+# --- how many metrics ---------------------------------------------------------------------------
+
+
+def test_saturation_by_hand() -> None:
+    """Of ten hours: four metrics seen once, two twice, one always."""
+    found = kinds([1, 1, 1, 1, 2, 2, 10], 10, 20)
+
+    # Chao2 takes 9/10 * 4 * 3 / (2 * 3) = 1.8 for unseen; ten hours more show
+    # 1.8 * (1 - (1 - 4 / (4 + 18))**10) = 1.56 of them. At most: 4 + 2 * sqrt(5) + 2 = 10.5 may be
+    # seen once of 7, so that twice the time has twice as many.
+    assert found == Range(7, 9, 14)
+
+
+def test_saturation_in_the_end() -> None:
+    """After long there is all that Chao2 takes for unseen: 9/10 * 100 * 99 / (2 * 41) = 108.7."""
+    found = kinds([1] * 100 + [2] * 40 + [9] * 50, 10, 10_000)
+
+    assert (found.low, found.likely) == (190, 299)
+
+
+def test_nothing_is_left_to_see() -> None:
+    """In a whole month there is what was seen, and of nothing there is nothing."""
+    assert kinds([1, 1, 5], 720, 720) == Range(3, 3, 3)
+    assert kinds([], 10, 720) == Range(0, 0, 0)
+
+
+@pytest.mark.parametrize("days", [1, 3, 10])
+@pytest.mark.parametrize("spread", [0.5, 1.5, 3.0])
+@pytest.mark.parametrize("size", [100, 1_000, 5_000])
+def test_the_range_contains_the_truth(size: int, spread: float, days: int) -> None:
+    """Of invented accounts, whose calls are rare or frequent by chance, the month is in it."""
+    numpy = pytest.importorskip("numpy")
+    dice = numpy.random.default_rng([size, days, round(10 * spread)])
+    often = numpy.minimum(1, numpy.exp(dice.normal(-4, spread, size)))  # in a share of all hours
+    sampled = dice.binomial(24 * days, often)
+    rest = dice.binomial(720 - 24 * days, often)
+
+    found = kinds([int(n) for n in sampled if n], 24 * days, 720)
+
+    assert found.low <= int(((sampled + rest) > 0).sum()) <= found.high
+    assert found.low <= found.likely <= found.high <= found.low * 30
+
+
+@given(st.lists(st.integers(1, 40), max_size=60), st.integers(40, 100), st.integers(40, 2_000))
+def test_ranges_are_in_order(units: list[int], sampled: int, whole: int) -> None:
+    """At least, likely and at most come in this order, and none is beyond proportion."""
+    found = kinds(units, sampled, whole)
+
+    assert len(units) == found.low <= found.likely <= found.high
+    assert found.high <= max(1.0, whole / sampled) * len(units) + 1
+
+
+# --- laws ---------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["A", "B", "C", "", "é", "Describe"])
+CALLS = st.dictionaries(
+    st.tuples(NAMES, st.integers(1, 2 * DAY - 2)), st.integers(1, 2_500), max_size=30
+)
+ENDS = {("A", 0): 1, ("A", 2 * DAY - 1): 1}
+
+
+@settings(max_examples=60, deadline=None)
+@given(CALLS, CALLS, st.sampled_from(["ok", "throttled", "denied"]))
+def test_more_calls_never_take_less(
+    calls: dict[tuple[str, int], int], more: dict[tuple[str, int], int], outcome: str
+) -> None:
+    """
+    More calls in the same time never are fewer metrics, requests, invocations, bytes or dollars.
+
+    What is likely or at most may shrink: whoever has seen more guesses less.
+    """
+    some, all_ = Counter({**calls, **ENDS}), Counter({**calls, **ENDS})
+    all_.update(more)
+
+    less = estimated(dict(some), EVERY, outcome=outcome)
+    larger = estimated(dict(all_), EVERY, outcome=outcome)
+
+    for name in ("calls", "management", "payloads", "claims", "files", "predecessor_requests"):
+        assert getattr(less.usage, name) <= getattr(larger.usage, name), name
+    for one, two in zip(less.usage.sets, larger.usage.sets, strict=True):
+        assert one.metrics.low <= two.metrics.low
+        assert one.requests <= two.requests
+    for a, b in zip(less.bill.tracker, larger.bill.tracker, strict=True):
+        if a.price != "metric" and not a.name.startswith("ledger"):
+            assert a.dollars <= b.dollars, a.name
+
+
+@settings(max_examples=60, deadline=None)
+@given(CALLS, st.sampled_from(["ok", "throttled"]))
+def test_metrics_are_those_that_are_published(
+    calls: dict[tuple[str, int], int], outcome: str
+) -> None:
+    """The metrics seen of each set are those that the deployed tracker would publish."""
+    counts, by = counted({**calls, **ENDS}, EVERY, outcome=outcome)
+    _, usage = measure(counts, by, EVERY, budget=5_000, record_bytes=1)
+    mine = Counter[Row]()
+    for row, n in counts.items():
+        mine[tuple(row[by.index(field)] for field in EVERY.fields)] += n
+
+    published: dict[str, set[object]] = {each.name: set() for each in EVERY.sets}
+    for page in plan(mine, EVERY).pages:
+        name = page.id.rpartition(".")[0]
+        published[name] |= {(datum.metric_name, datum.dimensions) for datum in page.datums}
+
+    assert {each.name: each.metrics.low for each in usage.sets} == {
+        name: len(metrics) for name, metrics in published.items()
+    }
+
+
+@given(st.sampled_from(sorted(PRICES.prices)), st.integers(0, 10**9), st.integers(0, 10**9))
+def test_a_price_adds_up(name: str, one: int, two: int) -> None:
+    """What comes later costs what both cost together, less what came first; more is never less."""
+    price = PRICES.prices[name]
+
+    assert price.cost(one) + price.cost(two, after=one) == price.cost(one + two)
+    assert price.cost(one) <= price.cost(one + two)
+
+
+# --- prices -------------------------------------------------------------------------------------
+
+
+def test_every_price_has_a_source() -> None:
+    """Each price says where it was read, and the table when."""
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", PRICES.date)
+    assert all(p.source.startswith("https://aws.amazon.com/") for p in PRICES.prices.values())
+
+
+def test_prices_of_ones_own(tmp_path: Path) -> None:
+    """A file's prices go before the package's; what it does not have stays."""
+    table = json.loads(TABLE.read_bytes())
+    metric = {**table["prices"]["metric"], "tiers": [[None, 0.5]]}
+    path = tmp_path / "prices.json"
+    path.write_text(
+        json.dumps({"region": "eu-x-1", "date": "2026-12-01", "prices": {"metric": metric}})
+    )
+
+    prices = load(path)
+
+    assert (prices.region, prices.date) == ("eu-x-1", "2026-12-01")
+    assert prices.prices["metric"].cost(20_000) == 10_000
+    assert prices.prices["alarm"] == PRICES.prices["alarm"]
+
+
+PRICE = {"unit": "x", "per": 1, "tiers": [[None, "1"]], "source": "https://aws.amazon.com/"}
+
+
+@pytest.mark.parametrize(
+    ("prices", "fault"),
+    [
+        ({"metrics": PRICE}, "metrics: no such price; choose from metric, "),
+        ({"metric": {**PRICE, "per": 0}}, "per must be at least 1"),
+        ({"metric": {**PRICE, "free": -1}}, "free at least 0"),
+        ({"metric": {**PRICE, "tiers": []}}, "tiers must rise"),
+        ({"metric": {**PRICE, "tiers": [[9, "1"]]}}, "tiers must rise"),
+        ({"metric": {**PRICE, "tiers": [[9, "1"], [9, "1"], [None, "1"]]}}, "tiers must rise"),
+        ({"metric": {**PRICE, "tiers": [[0, "1"], [None, "1"]]}}, "tiers must rise"),
+        ({"metric": {**PRICE, "tiers": [[None, "-1"]]}}, "a price must be from 0"),
+        ({"metric": {**PRICE, "tiers": [[None, "NaN"]]}}, "is no table of prices"),
+        ({"metric": {**PRICE, "tiers": [[None, "Infinity"]]}}, "a price must be from 0"),
+        ({"metric": {**PRICE, "tier": 1}}, "unknown field `tier`"),
+        ({"metric": 0.3}, "Expected `object`, got `float`"),
+    ],
+)
+def test_bad_prices(prices: Json, fault: str, tmp_path: Path) -> None:
+    """What is no price is refused by the file's name, and the fault."""
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps({"region": "r", "date": "d", "prices": prices}))
+
+    with pytest.raises(UsageError, match=re.escape(fault)) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_no_prices(tmp_path: Path) -> None:
+    """A file that is not there, or no JSON, is wrong usage."""
+    (tmp_path / "bad").write_bytes(b"\xff{")
+
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        load(tmp_path / "none")
+    with pytest.raises(UsageError, match="is no table of prices"):
+        load(tmp_path / "bad")
+
+
+# --- the stack, the function, the budget --------------------------------------------------------
+
+
+def test_what_the_stack_makes() -> None:
+    """The tracker's own metrics, the metrics that alarms watch, and dashboards, are the stack's."""
+    resources = re.split(r"(?m)^  (?=\w+:$)", (ROOT / "sam.yaml").read_text())
+    alarms = [
+        text
+        for text in resources
+        if "Type: AWS::CloudWatch::Alarm" in text and "Condition: HasAlarms" in text
+    ]
+    dashboards = [text for text in resources if "Type: AWS::CloudWatch::Dashboard" in text]
+
+    assert len(UNITS) == OWN_METRICS
+    assert sum(len(re.findall(r"\bMetricName:", text)) for text in alarms) == ALARM_METRICS
+    assert len(dashboards) == DASHBOARDS
+
+
+@pytest.fixture
+def tracker(cloudwatch: CloudWatch, clock: FakeClock) -> Iterator[Tracker]:
+    """A tracker that publishes callers, and has no ledger."""
+    keys = Credentials("123456789012", "secret", "token")
+    with Connection(
+        CLOUDWATCH, "us-east-1", cloudwatch.url, credentials=lambda: keys, now=clock.now
+    ) as poster:
+        yield assemble(Settings(metrics="callers"), poster, poster, clock)
+
+
+def test_a_budget_that_is_reached(cloudwatch: CloudWatch, tracker: Tracker, tmp_path: Path) -> None:
+    """
+    Of 12,000 callers in an hour the estimate says what the budget leaves, and that is published.
+
+    A payload is a minute, as the estimate has it.
+    """
+    begin = int(NOW) // HOUR * HOUR - HOUR
+    records = [
+        record(n, begin + n * HOUR // 12_000, userIdentity={"type": "IAMUser", "arn": f"arn:{n}"})
+        for n in range(12_000)
+    ]
+    (tmp_path / "log.json").write_text(json.dumps({"Records": records}))
+    for minute in range(60):
+        some = records[minute * 200 : minute * 200 + 200]
+        until = tracker.clock.now() + 60
+        track(event(some), tracker, claimant="t", until=until, note=lambda *_, **__: None)
+
+    [usage] = of_folder(tmp_path, tracker.choice).usage.sets
+    published = {
+        (d["MetricName"], *(x["Value"] for x in d["Dimensions"])) for d in cloudwatch.taken
+    }
+
+    assert ("Calls", "eu-west-1", "__other__") in published
+    assert (usage.sought.low, usage.metrics) == (12_000, Range(5_001, 5_001, 5_001))
+    assert len(published) == 5_001
+    assert cloudwatch.calls() == 12_000
+    assert usage.requests == cloudwatch.requests * MONTH // HOUR
+    [note] = [note for note in of_folder(tmp_path, tracker.choice).notes if "budget" in note]
+    assert "callers: the budget of 5,000 metrics is reached. Of 12,000 to " in note
+    assert "it leaves 5,001, or $1,500.30;" in note
+
+
+def test_what_a_line_of_the_function_takes(
+    cloudwatch: CloudWatch, tracker: Tracker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The function's line, with three that Lambda writes, is about as long as is assumed."""
+    del cloudwatch
+    handle(event([record(n, MINUTE + n % 60) for n in range(100)]), Context(), tracker)
+    line = capsys.readouterr().out
+
+    assert line.count("\n") == 1
+    assert LINE_BYTES / 2 < len(line) + 4 * 26 + 300 < LINE_BYTES
+
+
+# --- from log files -----------------------------------------------------------------------------
+
+
+def of_folder(folder: Path, choice: Choice = API_ONLY, selection: Selection = ALL) -> Estimate:
+    """The estimate of a folder of logs, as the command makes it."""
+    asked = question(choice, selection, MAX)
+    scale = Scale(MAX)
+    readings = scale.weigh(read_all(find(str(folder)), asked, processes=1))
+    counts = total(readings, asked, Balance())
+    weight = scale.record_bytes
+    return estimate(counts, asked.by, choice, PRICES, budget=5_000, record_bytes=weight)
+
+
+def test_records_are_weighed(tmp_path: Path) -> None:
+    """Bytes are those of records in logs; without a log that can be read again, a usual length."""
+    records = [record(n, NOON + n) for n in range(1_000)]
+    text = json.dumps({"Records": records}, separators=(",", ":"))
+    (tmp_path / "log.json").write_text(text)
+    asked = question(Choice(), ALL, MAX)
+    piped = read(Found(str(tmp_path / "log.json"), len(text)), asked)
+
+    assert of_folder(tmp_path).usage.record_bytes == round(len(text) / 1_000)
+    assert Scale(MAX).record_bytes == RECORD_BYTES
+    assert piped
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
+def test_real_records() -> None:
+    """An hour of real records: calls and metrics are those that the standard library counts."""
+    folder = DATA / "s3" / "invictus_open"
+    seen = [
+        tuple(each.get(name) or "-" for name in ("eventName", "awsRegion", "eventSource"))
+        for path in folder.rglob("*.json.gz")
+        for each in json.loads(gzip.decompress(path.read_bytes()))["Records"]
+    ]
+
+    found = of_folder(folder)
+
+    assert (found.sample.calls, found.sample.left_out) == (len(seen), 0)
+    assert found.usage.sets[0].metrics.low == len(set(seen))
+    assert found.usage.calls == len(seen) * 720
+
+
+def run(*args: object, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command."""
+    return subprocess.run(
+        [APITRACKER, "estimate", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", **environ},
+    )
+
+
+@pytest.fixture(scope="module")
+def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic trail."""
+    folder = tmp_path_factory.mktemp("estimate") / "trail"
+    sample.write(folder, events=2_000)
+    return folder
+
+
+def test_the_table_is_aligned(trail: Path) -> None:
+    """Every row of figures ends in the same column, and totals are the sums of what is shown."""
+    done = run(trail, "--metrics", "api,callers")
+
+    rows = [line for line in done.stdout.splitlines() if re.search(r"\d\.\d\d$", line)]
+    first = done.stdout.split("\n\n")[1].splitlines()
+    cents = [round(100 * float(line.split()[-3].replace(",", ""))) for line in first[1:-1]]
+    assert done.returncode == 0
+    assert {len(line) for line in rows} == {94}
+    assert sum(cents) == round(100 * float(first[-1].split()[1].replace(",", "")))
+    assert "records: 2,000 counted" in done.stderr
+
+
+def test_json_is_the_same_estimate(trail: Path) -> None:
+    """JSON has the figures of the table, dollars as numbers, and the prices they come from."""
+    done = run(trail, "--format", "json")
+    found = json.loads(done.stdout)
+
+    assert done.returncode == 0
+    assert found["sample"]["calls"] == 2_000
+    assert found["bill"]["tracker"][1]["dollars"] == 3.6
+    assert found["prices"]["prices"]["metric"]["tiers"][0] == [10_000, 0.3]
+    counts = subprocess.run(
+        [APITRACKER, "count", trail, "--by", "eventName,awsRegion,eventSource", "--format", "csv"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found["usage"]["sets"][0]["metrics"]["low"] == len(counts.stdout.splitlines()) - 1
+
+
+def test_options(trail: Path, tmp_path: Path) -> None:
+    """Settings, times and prices are those given; what cannot be is wrong usage."""
+    path = tmp_path / "prices.json"
+    table = json.loads(TABLE.read_bytes())
+    table["region"] = "moon-1"
+    path.write_text(json.dumps(table))
+
+    assert "moon-1" in run(trail, "--prices", path).stdout
+    assert "the budget of 10 metrics is reached" in run(trail, APITRACKER_BUDGET="10").stdout
+    one = json.loads(run(trail, "--where", "eventName=AssumeRole", "--format", "json").stdout)
+    assert one["sample"]["calls"] < 2_000
+    assert one["usage"]["sets"][0]["metrics"]["low"] <= 3  # of three regions
+    assert run(trail, "--since", "2030-01-01").stdout == ""
+    assert "no calls were selected" in run(trail, "--since", "2030-01-01").stderr
+    wrong = [["--metrics", "apis"], ["--prices", str(tmp_path)], ["--format", "csv"]]
+    assert [run(trail, *args).returncode for args in wrong] == [2, 2, 2]
+    assert run(tmp_path / "none").returncode == 1
+
+
+def test_nothing_of_a_record_is_shown(tmp_path: Path) -> None:
+    """Whatever a caller writes, an estimate is figures."""
+    hostile = "\x1b[2J<script>"
+    records = [record(n, NOON + n, eventName=hostile, awsRegion=hostile) for n in range(3)]
+    (tmp_path / "log.json").write_text(json.dumps({"Records": records}))
+
+    shown = [
+        run(tmp_path, "--metrics", "api,callers", "--format", form) for form in ("table", "json")
+    ]
+
+    assert all("script" not in done.stdout and "\x1b" not in done.stdout for done in shown)
+    assert list(lines(of_folder(tmp_path), "table"))
