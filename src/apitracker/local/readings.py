@@ -218,7 +218,8 @@ def read_all(
                 "set APITRACKER_PROCESSES=1, or give fewer logs"
             ) from e
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Python waits for it anyway when it ends, but then sometimes with a traceback.
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin_process() -> None:
