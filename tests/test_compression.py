@@ -180,7 +180,7 @@ class TestFault:
 class TestLimit:
     """The limit is on the inflated size."""
 
-    @pytest.mark.parametrize("body", [b"x" * 1000, gzip.compress(b"x" * 1000)])
+    @pytest.mark.parametrize("body", [b"x" * 1000, gzip.compress(b"x" * 1000, mtime=0)])
     def test_to_the_byte(self, body: bytes) -> None:
         """A log may be as long as the limit, and no byte longer."""
         assert text(body, max_bytes=1000) == b"x" * 1000
