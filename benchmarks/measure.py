@@ -57,7 +57,7 @@ class Options(Struct, frozen=True):
 
 
 def settle() -> None:
-    """Set the garbage collector as `apitracker.cli.main` does: it is part of what is ours."""
+    """Set the garbage collector as `apitracker.cli.main.main` does: it is part of what is ours."""
     gc.set_threshold(100_000, 50, 50)
 
 

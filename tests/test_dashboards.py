@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from apitracker.account import dashboards
 from apitracker.account.dashboards import Used
-from apitracker.cli import cli
+from apitracker.cli.main import cli
 from apitracker.errors import UsageError
 
 Text = Annotated[str, Meta(min_length=1)]

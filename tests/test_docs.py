@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from apitracker.cli import cli
+from apitracker.cli.main import cli
 from apitracker.core.tally import FIELDS
 from apitracker.local import sample
 from apitracker.settings import PREFIX, Settings

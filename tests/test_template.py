@@ -19,7 +19,7 @@ from msgspec.structs import fields
 from apitracker.account.alarms import LONGEST_QUERY, periods
 from apitracker.account.emf import DIMENSION, SUFFIX, UNITS
 from apitracker.account.tracking import choose
-from apitracker.cli import cli
+from apitracker.cli.main import cli
 from apitracker.core.metric_sets import API, SETS
 from apitracker.core.selection import parse_where
 from apitracker.core.tally import FIELDS

@@ -1,0 +1,1 @@
+"""The command line: parse, call, print. Data goes to stdout, words and progress to stderr."""

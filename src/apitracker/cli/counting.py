@@ -1,0 +1,295 @@
+"""Commands that count, on a laptop: count, ingest, top, throttles, denials, sample."""
+
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from apitracker.cli.inputs import find_logs, read_logs
+from apitracker.cli.options import (
+    Time,
+    filtering,
+    select,
+    selecting,
+    sources_argument,
+    sources_if_any,
+    store_option,
+)
+from apitracker.cli.output import exit_by, print_rows, report_balance, say
+from apitracker.core.tally import require_fields
+from apitracker.errors import (
+    UsageError,
+)
+from apitracker.local.readings import Question
+from apitracker.local.totals import Balance, total
+from apitracker.settings import Settings
+
+_all_incidents = click.option(
+    "--all", "everything", is_flag=True, help="All APIs and callers, not the worst ten, in a table."
+)
+
+
+@click.command()
+@sources_argument
+@selecting
+@click.option("--keep-duplicates", is_flag=True, help="Count records that repeat an eventID too.")
+@click.pass_obj
+def count(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    *,
+    source: tuple[str, ...],
+    by: tuple[str, ...],
+    since: int | None,
+    until: int | None,
+    where: tuple[str, ...],
+    form: str,
+    output: IO[str],
+    keep_duplicates: bool,
+) -> None:
+    """
+    Count the calls in log files, and keep nothing.
+
+    SOURCE is a file, a folder, a glob, - for standard input, or s3://bucket/prefix. Logs are
+    recognised by their content: CloudTrail's files, plain or gzip, JSON lines, the output of
+    aws cloudtrail lookup-events. The rows are sorted by their fields.
+
+    \b
+    Examples:
+      apitracker count trail
+      apitracker count trail --by minute,eventName,awsRegion,eventSource --format csv -o counts.csv
+      apitracker count trail --by caller,eventName --where outcome=throttled
+      apitracker count trail --by hour --since 2d --where eventSource=s3.*
+      aws cloudtrail lookup-events | apitracker count -
+      apitracker count s3://bucket/AWSLogs/111122223333/CloudTrail --since 7d
+
+    \b
+    Fields:
+      second minute hour day (of eventTime, UTC) eventName eventSource awsRegion
+      recipientAccountId callerAccountId caller errorCode outcome (ok, throttled, denied, failed)
+      readOnly eventCategory eventType eventVersion
+
+    Exit code 0: all was counted; 1: something could not be, and is named; 2: wrong usage;
+    3: AWS failed.
+    """
+    selection = select(since, until, where)
+    question = Question(by, settings.max_log_bytes, selection, keep_duplicates)
+    balance = Balance()
+    founds = find_logs(source, balance, since, until)
+    rows = total(read_logs(founds, question, settings), question, balance)
+    print_rows(sorted(rows.items()), by, form, output)
+    report_balance(balance, selected=bool(selection.timed or selection.plain))
+    exit_by(balance)
+
+
+@click.command()
+@sources_argument
+@store_option
+@click.option(
+    "--forget",
+    type=Time(),
+    metavar="TIME",
+    help="Forget which events from before TIME were counted, which makes the store smaller. Their"
+    " counts stay. 45d is safe: CloudTrail delivers late for 30 days at most.",
+)
+@click.pass_obj
+def ingest(
+    settings: Settings, *, source: tuple[str, ...], path: Path | None, forget: int | None
+) -> None:
+    """
+    Keep the counts of log files in the embedded store.
+
+    The same log twice changes nothing, nor does the same event in another log: run it again
+    whenever there may be new logs. Stop it whenever you like: the next run completes it.
+
+    \b
+    Examples:
+      apitracker ingest trail
+      apitracker ingest s3://bucket/AWSLogs/111122223333/CloudTrail --store prod.duckdb
+      apitracker ingest trail --forget 45d
+
+    Exit code 0: all was counted; 1: something could not be, and is named; 2: wrong usage;
+    3: the store or AWS failed.
+    """
+    from apitracker.local import ingestion
+    from apitracker.local.store import Store
+
+    store = Store(path or settings.store)
+    balance = Balance()
+    founds = ingestion.unknown(find_logs(source, balance, None, None), store, balance)
+    question = ingestion.question(settings.max_log_bytes)
+    try:
+        ingestion.ingest(read_logs(founds, question, settings), store, balance)
+    finally:
+        report_balance(balance)
+    if forget is not None:
+        store.forget_events(forget)
+    exit_by(balance)
+
+
+@click.command()
+@click.argument("n", type=click.IntRange(min=1), default=10)
+@click.option("--all", "everything", is_flag=True, help="All rows.")
+@selecting
+@store_option
+@click.pass_obj
+def top(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    *,
+    n: int,
+    everything: bool,
+    by: tuple[str, ...],
+    since: int | None,
+    until: int | None,
+    where: tuple[str, ...],
+    form: str,
+    output: IO[str],
+    path: Path | None,
+) -> None:
+    """
+    Show the busiest APIs in the store.
+
+    N rows, 10 if it is not said: most calls first. With other fields, whatever most calls fall to.
+
+    \b
+    Examples:
+      apitracker top
+      apitracker top 20 --since 24h
+      apitracker top --by caller --where eventName=DescribeInstances
+      apitracker top --by eventName,caller --where outcome=throttled
+      apitracker top --all --by minute,eventName,awsRegion,eventSource --format csv -o counts.csv
+
+    The fields are those of apitracker count, without eventType and eventVersion.
+
+    Exit code 0: done; 2: wrong usage; 3: the store failed.
+    """
+    from apitracker.local.store import Store
+
+    selection = select(since, until, where)
+    store = Store(path or settings.store)
+    rows = store.top(by, limit=None if everything else n, selection=selection)
+    print_rows(rows, by, form, output)
+    if not rows:
+        say("no calls were selected")
+
+
+@click.command()
+@sources_if_any
+@_all_incidents
+@filtering
+@store_option
+@click.pass_obj
+def throttles(settings: Settings, /, **options: Any) -> None:
+    """
+    Show which APIs are throttled, and who is behind it.
+
+    From log files if SOURCE is given, from the store otherwise. For each API, region and account:
+    how many calls were throttled, the worst second and minute, and all callers of that API in the
+    minutes in which it was throttled, most calls first. Who calls most uses up the quota, throttled
+    or not. --where says which throttled calls count: those of one caller, say; who is behind them
+    is looked for among all.
+
+    What the API lets through by default is said where AWS documents it. Yours may have been raised.
+
+    \b
+    Examples:
+      apitracker throttles
+      apitracker throttles --since 24h --where eventSource=ec2.*
+      apitracker throttles trail --where 'caller=*:role/deployer'
+      apitracker throttles s3://bucket/AWSLogs/111122223333/CloudTrail --since 2h --format json
+
+    Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
+    3: the store or AWS failed.
+    """
+    _print_incidents(settings, "throttled", **options)
+
+
+@click.command()
+@sources_if_any
+@_all_incidents
+@filtering
+@store_option
+@click.pass_obj
+def denials(settings: Settings, /, **options: Any) -> None:
+    """
+    Show which APIs are denied, and to whom.
+
+    From log files if SOURCE is given, from the store otherwise. For each API, region and account:
+    how many calls were denied, the worst second and minute, and the callers that were denied, most
+    denials first.
+
+    \b
+    Examples:
+      apitracker denials
+      apitracker denials --since 24h --where 'caller=*:role/deployer'
+      apitracker denials trail --format csv -o denials.csv
+
+    Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
+    3: the store or AWS failed.
+    """
+    _print_incidents(settings, "denied", **options)
+
+
+def _print_incidents(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    outcome: str,
+    *,
+    source: tuple[str, ...],
+    everything: bool,
+    since: int | None,
+    until: int | None,
+    where: tuple[str, ...],
+    form: str,
+    output: IO[str],
+    path: Path | None,
+) -> None:
+    """Print the calls that ended with *outcome*, from log files or from the store."""
+    from apitracker.local.throttles import around, incidents, lines, question
+
+    if source and path:
+        raise UsageError("give a SOURCE or --store, not both")
+    selection = select(since, until, where)
+    balance = Balance()
+    if source:
+        asked = question(selection, settings.max_log_bytes)
+        founds = find_logs(source, balance, since, until)
+        counts = total(read_logs(founds, asked, settings), asked, balance)
+        found = incidents(around(counts, asked.by, selection, outcome), outcome)
+    else:
+        from apitracker.local import figures
+        from apitracker.local.store import Store
+
+        require_fields(selection.where, kept=True)  # before the file is looked at
+        with Store(path or settings.store).reading(required=True) as db:
+            found = figures.incidents(db, outcome, None, selection)
+    output.writelines(f"{line}\n" for line in lines(found, form, everything=everything))
+    if not found:
+        say(f"no calls were {outcome}")
+    if source:
+        report_balance(balance, selected=selection.timed)
+        exit_by(balance)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--events", default=20_000, show_default=True, help="How many calls.")
+@click.option("--days", default=3, show_default=True, help="Over how many days.")
+@click.option("--seed", default=1, show_default=True, help="Another seed is another trail.")
+@click.option("--broken", default=0, show_default=True, help="How many malformed records.")
+def sample(folder: Path, events: int, days: int, seed: int, broken: int) -> None:
+    """
+    Write a synthetic trail that looks real.
+
+    It is laid out as CloudTrail does it in S3.
+
+    Several accounts and regions, days and nights, a throttling incident with a culprit, a burst
+    of denials, sign-ins, duplicates. All of it is invented; the same seed gives the same bytes.
+
+    \b
+    Examples:
+      apitracker sample trail
+      apitracker sample trail --events 1000000 --days 30 --broken 5
+    """
+    from apitracker.local.sample import write
+
+    written = write(folder, events=events, days=days, seed=seed, broken=broken)
+    say(f"{folder}: wrote {written.logs:,} logs with {written.records:,} records")

@@ -1,0 +1,39 @@
+"""The logs that commands read."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+import click
+from msgspec.structs import replace
+
+from apitracker.errors import SourceError
+from apitracker.local import sources
+from apitracker.local.readings import Question, Reading, Unread, read_all
+from apitracker.local.sources import Found
+from apitracker.local.totals import Balance
+from apitracker.settings import Settings
+
+
+def find_logs(
+    source: tuple[str, ...], balance: Balance, since: int | None, until: int | None
+) -> Iterator[Found]:
+    """Find the logs of all sources; one that is missing is named, and the rest is found."""
+    for name in source:
+        try:
+            yield from sources.find(name, since=since, until=until)
+        except SourceError as e:
+            balance.unread.append(Unread(Found(name, 0), str(e).removeprefix(f"{name}: ")))
+
+
+def read_logs(
+    founds: Iterable[Found], question: Question, settings: Settings
+) -> Iterator[Reading | Unread]:
+    """Read logs on all cores, with a progress bar where somebody is looking."""
+    question = replace(question, recorded=tuple(settings.recorded.split()))
+    if not sys.stderr.isatty():
+        yield from read_all(founds, question, processes=settings.workers)
+        return
+    known = list(founds)
+    readings = read_all(known, question, processes=settings.workers)
+    with click.progressbar(readings, len(known), "Reading", file=sys.stderr) as bar:
+        yield from bar

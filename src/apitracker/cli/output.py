@@ -1,0 +1,62 @@
+"""What commands print, and the exit codes by which they end."""
+
+import json
+from collections.abc import Sequence
+from typing import IO, Final
+
+import click
+
+from apitracker.core.tally import Row
+from apitracker.local import tables
+from apitracker.local.totals import Balance
+
+NAMED: Final = 100  # rejected records that are named one by one
+
+INCOMPLETE, WRONG, FAILED, STOPPED = 1, 2, 3, 130  # exit codes; 0 is that all was counted
+
+
+def say(text: str) -> None:
+    """Say something on stderr, in a line."""
+    click.echo(tables.printable(text), err=True)
+
+
+def print_rows(
+    rows: Sequence[tuple[Row, int]], by: tuple[str, ...], form: str, output: IO[str]
+) -> None:
+    """Write *rows* by the fields *by* in a form of `tables.FORMATS`."""
+    output.writelines(f"{line}\n" for line in tables.lines(rows, by, form))
+
+
+def print_json(value: object) -> None:
+    """Print *value* as JSON that can be read."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def report_balance(balance: Balance, *, selected: bool = False) -> None:
+    """Say what became of every log and record, and what was not counted."""
+    for unread in balance.unread:
+        say(f"{unread.found.name}: {unread.fault}")
+    for name, rejected in balance.rejected[:NAMED]:
+        say(f"{name}: {rejected.place}: {rejected.reason}")
+    if len(balance.rejected) > NAMED:
+        say(f"and {len(balance.rejected) - NAMED:,} more records that could not be counted")
+    skipped = ", ".join(f"{n:,} {kind}" for kind, n in sorted(balance.skipped.items()))
+    parts = [
+        f"{balance.counted:,} counted"
+        + (f" ({balance.outside:,} not selected)" if selected else ""),
+        f"{balance.duplicates:,} duplicate",
+        f"{balance.skipped.total():,} skipped" + (f" ({skipped})" if skipped else ""),
+        f"{len(balance.rejected):,} rejected",
+    ]
+    logs = f"{balance.logs:,} logs"
+    if balance.known:
+        logs += f", {balance.known:,} more counted before"
+    if balance.unread:
+        logs += f", {len(balance.unread):,} unreadable"
+    say(f"{logs}; {balance.received:,} records: {', '.join(parts)}")
+
+
+def exit_by(balance: Balance) -> None:
+    """End the command if something of *balance* could not be counted."""
+    if balance.unread or balance.rejected:
+        raise SystemExit(INCOMPLETE)

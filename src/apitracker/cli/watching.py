@@ -1,0 +1,187 @@
+"""Commands that are about a deployed tracker: alarm, dashboard, verify."""
+
+from datetime import UTC, datetime
+
+import click
+
+from apitracker.cli.options import stack_option
+from apitracker.cli.output import INCOMPLETE, print_json, say
+from apitracker.core.metric_sets import OUTCOMES, parse_names
+from apitracker.local import tables
+from apitracker.settings import Settings
+
+
+@click.command()
+@click.argument("api", metavar="SERVICE:API")
+@click.option(
+    "--above", type=click.IntRange(min=0), required=True, help="Ring at more calls than this."
+)
+@click.option(
+    "--per",
+    default="5m",
+    show_default=True,
+    metavar="TIME",
+    help="Within this time, in whole minutes: 1m, 5m, 1h.",
+)
+@click.option(
+    "--region", help="Calls in this region.  [default: the region that the AWS settings name]"
+)
+@click.option("--any-region", is_flag=True, help="Calls in all regions together.")
+@click.option(
+    "--outcome",
+    type=click.Choice(list(OUTCOMES)),
+    help="Only calls that ended so. The tracker has to publish the metric set outcomes.",
+)
+@click.option(
+    "--notify", multiple=True, metavar="ARN", help="Tell this SNS topic, or whatever has an ARN."
+)
+@click.option("--dry-run", is_flag=True, help="Print the alarm as JSON, and make nothing.")
+@click.pass_obj
+def alarm(  # noqa: PLR0913 - options of a command
+    settings: Settings,
+    *,
+    api: str,
+    above: int,
+    per: str,
+    region: str | None,
+    any_region: bool,
+    outcome: str | None,
+    notify: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """
+    Make or update an alarm on the calls of one API.
+
+    SERVICE is a name as the AWS CLI has it, or an eventSource in full. The alarm lives in the
+    region of the AWS settings, where the tracker publishes; --region says where the calls are
+    made. The calls of IAM are all recorded in us-east-1.
+
+    The alarm is named by API, region and outcome: the same again with another threshold, time or
+    --notify replaces it. One period above the threshold is enough; the alarm looks 15 minutes
+    further back than a period, as CloudTrail delivers late, and rings for as long.
+
+    \b
+    Examples:
+      apitracker alarm ec2:RunInstances --above 100 --per 5m --notify arn:aws:sns:…:topic
+      apitracker alarm iam:CreateUser --above 0 --region us-east-1
+      apitracker alarm s3:DeleteBucket --above 10 --per 1h --any-region
+      apitracker alarm ec2:DescribeInstances --outcome throttled --above 50
+      apitracker alarm signin.amazonaws.com:ConsoleLogin --above 50 --dry-run
+
+    What --dry-run prints is also the input of aws cloudwatch put-metric-alarm --cli-input-json.
+
+    Exit code 0: done; 2: wrong usage; 3: AWS failed.
+    """
+    from apitracker.account import alarms, clients
+
+    if region and any_region:
+        raise click.UsageError("give --region or --any-region, not both")
+    event_source, event_name = alarms.parse_api(api)
+    length = alarms.parse_period(per)
+    if not (region or any_region):
+        region = clients.client("cloudwatch").meta.region_name
+        if event_source in alarms.ELSEWHERE and region != "us-east-1":
+            say(f"calls of {event_source} are recorded in us-east-1: give --region us-east-1")
+    wanted = alarms.Alarm(
+        event_source=event_source,
+        event_name=event_name,
+        above=above,
+        per=length,
+        region=None if any_region else region,
+        namespace=settings.namespace,
+        outcome=outcome or "",
+        notify=notify,
+    )
+    requested = alarms.request(wanted)
+    if dry_run:
+        print_json(requested)
+        return
+    alarms.put(requested, clients.client("cloudwatch"))
+    say(f"{requested['AlarmName']}: {requested['AlarmDescription']}")
+    if outcome and "outcomes" not in parse_names(settings.metrics):
+        say(
+            f"it watches {wanted.metrics.namespace}: see that the tracker is deployed with outcomes"
+            " among its MetricSets (APITRACKER_METRICS), or there is nothing to ring at"
+        )
+    if not notify:
+        say("nobody is told when it rings: give --notify ARN")
+
+
+@click.command()
+@click.option(
+    "--top",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 400),
+    help="How many APIs.",
+)
+@click.option("--name", default="apitracker-busiest", show_default=True, help="Its name.")
+@click.option("--dry-run", is_flag=True, help="Print the dashboard as JSON, and make nothing.")
+@click.pass_obj
+def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None:
+    """
+    Make a dashboard of the busiest APIs of the last week.
+
+    Which they are is asked of CloudWatch, each metric in APITRACKER_NAMESPACE once: AWS wants a
+    cent for a thousand metrics. A dashboard of this name is replaced.
+
+    \b
+    Examples:
+      apitracker dashboard
+      apitracker dashboard --top 50 --name top-apis
+      apitracker dashboard --dry-run > dashboard.json
+
+    Exit code 0: done; 2: wrong usage; 3: AWS failed.
+    """
+    from apitracker.account import clients, dashboards
+
+    dashboards.require_name(name)
+    cloudwatch = clients.client("cloudwatch")
+    now = int(datetime.now(UTC).timestamp())
+    rows = dashboards.busiest(cloudwatch, settings.namespace, now=now)[:top]
+    built = dashboards.body(rows, settings.namespace, cloudwatch.meta.region_name)
+    if not rows:
+        say(f"there are no metrics in {settings.namespace} yet: is the tracker deployed here?")
+    if dry_run:
+        print_json(built)
+        return
+    for said in dashboards.put(name, built, cloudwatch):
+        say(f"{name}: {said}")
+    say(f"{name}: a dashboard of {len(rows):,} APIs")
+
+
+@click.command()
+@stack_option
+def verify(stack: str) -> None:
+    """
+    Check that a deployed tracker works.
+
+    It is looked at from the trail to the alarms.
+
+    Each line is ok, or says what to do.
+
+    \b
+    Examples:
+      apitracker verify
+      apitracker verify --stack my-tracker
+      AWS_REGION=eu-west-1 apitracker verify
+
+    Exit code 0: all is ok; 1: something is wrong; 2: wrong usage; 3: AWS could not be asked.
+    """
+    from apitracker.account import clients, verify
+
+    asked = verify.Clients(
+        cloudformation=clients.client("cloudformation"),
+        cloudtrail=clients.client("cloudtrail"),
+        logs=clients.client("logs"),
+        functions=clients.client("lambda"),
+        cloudwatch=clients.client("cloudwatch"),
+        s3=clients.client("s3"),
+    )
+    wrong = False
+    for check in verify.verify(stack, asked, now=int(datetime.now(UTC).timestamp())):
+        wrong |= not check.ok
+        word = "ok" if check.ok else "wrong"
+        click.echo(tables.printable(f"{word:<5}  {check.name:<8}  {check.text}"))
+    if wrong:
+        raise SystemExit(INCOMPLETE)
