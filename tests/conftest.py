@@ -1,5 +1,6 @@
-"""What tests of publishing share: time that they move, and a CloudWatch that goes by it."""
+"""What tests share: that Ctrl-C works; time that they move, and a CloudWatch that goes by it."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.payloads import FakeClock
 from tests.runtime import CloudWatch
+
+# A shell lets what it runs in the background ignore Ctrl-C, and whatever that runs inherits it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
