@@ -6,6 +6,7 @@ it is still in the processor's cache costs half: see benchmarks/RESULTS.md.
 """
 
 import contextlib
+import io
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -180,9 +181,12 @@ def read(
         try:
             elements = _elements(body, log.name)
         except (msgspec.DecodeError, LogError):
-            yield from _documents(_join([body, *bodies]), log.name)
+            documents = _documents(_join([body, *bodies]), log.name)
         else:
             yield elements
+            continue
+        del body  # so that the text is held by those only who let it go
+        yield from documents
 
 
 def _list_in(body: bytes) -> bytes | memoryview:
@@ -207,7 +211,9 @@ def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
     first = next(pieces, b"")
     key = first[len(HEAD) : first.find(b":", len(HEAD)) + 1]
     if not first.startswith(HEAD) or not re.fullmatch(rb'\{"\w+":', key):
-        yield b"".join([first, *pieces])
+        whole = io.BytesIO()  # holds the text once, where a join would hold its pieces too
+        whole.writelines(itertools.chain([first], pieces))
+        yield whole.getvalue()
         return
     yield from cut(itertools.chain([first[len(HEAD) :]], pieces), HEAD, b"}," + key)
 
@@ -245,7 +251,7 @@ def _documents(text: bytes, name: str) -> Iterator[list[Element]]:
     try:
         yield _elements(text, name)
     except msgspec.DecodeError as e:
-        fault = e
+        fault = e.with_traceback(None)  # which holds the text
     else:
         return
     lines = [line for line in text.splitlines() if line.strip()]
