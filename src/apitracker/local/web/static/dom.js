@@ -36,19 +36,21 @@ export function fill(parent, ...children) {
   }
 }
 
-let pressed = null; // what is settled when the pointer that is pressed no longer is
+let pressed = null; // while a pointer is: what is settled, by release, when it no longer is
+let release = null;
 
 addEventListener("pointerdown", ({ button }) => {
-  if (button || pressed) return;
-  pressed = new Promise((resolve) => {
-    const released = () =>
-      setTimeout(() => {
-        pressed = null;
-        resolve();
-      }); // after the click, which follows the release
-    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, released, { once: true });
-  });
+  if (!button) pressed ??= new Promise((resolve) => (release = resolve));
 });
+for (const name of ["pointerup", "pointercancel", "contextmenu", "blur"]) {
+  addEventListener(name, () => {
+    // After the click, which follows the release.
+    setTimeout(() => {
+      release?.();
+      pressed = release = null;
+    });
+  });
+}
 
 /** Wait while a pointer is pressed: what is replaced between press and release is not clicked. */
 export const released = () => pressed;
