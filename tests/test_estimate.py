@@ -354,6 +354,17 @@ def test_every_price_has_a_source() -> None:
     assert all(p.source.startswith("https://aws.amazon.com/") for p in PRICES.prices.values())
 
 
+def test_the_page_says_the_same_prices() -> None:
+    """What the page says that a metric and an alarm cost is what the table says."""
+    script = (TABLE.parent / "web/static/usage.js").read_text()
+    said = dict(re.findall(r"const (\w+)_DOLLARS = ([0-9.]+);", script))
+
+    assert {name: Decimal(text) for name, text in said.items()} == {
+        "METRIC": PRICES.prices["metric"].tiers[0][1],
+        "ALARM": PRICES.prices["alarm"].tiers[0][1],
+    }
+
+
 def test_prices_of_ones_own(tmp_path: Path) -> None:
     """A file's prices go before the package's; what it does not have stays."""
     table = json.loads(TABLE.read_bytes())

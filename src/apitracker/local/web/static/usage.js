@@ -15,7 +15,7 @@ const STACKS = {
   caller: "caller",
   eventName: "API",
 };
-const METRIC_DOLLARS = 0.3; // a month, for each of the first 10,000: docs/metrics.md
+const METRIC_DOLLARS = 0.3; // a month, for each of the first 10,000: ../../prices.json
 const ALARM_DOLLARS = 0.1;
 
 /** What calls over time are stacked by: what was chosen, else what tells most. */
