@@ -153,6 +153,12 @@ def test_apis(text: str, source: str, name: str) -> None:
     assert alarms.parse_api(text) == (source, name)
 
 
+def test_a_glob_is_no_api() -> None:
+    """An alarm is on one metric: a glob would never ring, and is refused."""
+    with pytest.raises(UsageError, match="an alarm is on one API, and takes no glob"):
+        alarms.parse_api("ec2:Run*")
+
+
 @pytest.mark.parametrize("text", ["", "ec2", "ec2:", "ec2: ", ":Run", "e c2:Run", "ec2';--:Run"])
 def test_no_apis(text: str) -> None:
     """What names no API is refused, with how to write one."""

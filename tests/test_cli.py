@@ -662,6 +662,67 @@ def test_a_reader_that_goes_away(trail: Path, reader: str) -> None:
     done = shell(trail, f"apitracker count trail --by eventName | {reader}")
     assert "Error" not in done.stderr
     assert "Exception" not in done.stderr
+    lines = ["apitracker count trail", "apitracker top --all --by second --store usage.duckdb"]
+    codes = [shell(trail, f"{line} | {reader}; exit ${{PIPESTATUS[0]}}") for line in lines]
+    assert [done.returncode for done in codes] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("args", "name"),
+    [
+        (["count", "one.json"], "one.json"),
+        (["throttles", "one.json"], "./one.json"),
+        (["top", "--store", "s.duckdb"], "s.duckdb"),
+        (["denials", "--store", "s.duckdb"], "s.duckdb"),
+        (["report", "--store", "s.duckdb"], "s.duckdb"),
+    ],
+)
+def test_what_is_read_is_not_written_over(tmp_path: Path, args: list[str], name: str) -> None:
+    """A file that is a source, or the store, is refused as the output, and stays as it is."""
+    write(tmp_path / "one.json", record("Get"))
+    run(tmp_path, "ingest", "one.json", "--store", "s.duckdb")
+    before = (tmp_path / name).read_bytes()
+
+    done = run(tmp_path, *args, "-o", name)
+
+    assert done.returncode == 2
+    assert f"{name}: is read: give another file to -o" in done.stderr
+    assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["--store", "none.duckdb"], 3),
+        (["--store", "bad.duckdb"], 3),
+        (["--where", "eventType=x"], 2),
+        (["--since", "2026-02-01", "--until", "2026-01-01"], 2),
+    ],
+)
+def test_a_report_that_fails_leaves_what_is_there(
+    tmp_path: Path, args: list[str], code: int
+) -> None:
+    """The file is only replaced by a page, and a store that is not there makes none."""
+    write(tmp_path / "one.json", record("Get"))
+    run(tmp_path, "ingest", "one.json")
+    (tmp_path / "keep.html").write_text("as it was")
+    (tmp_path / "bad.duckdb").write_text("no store")
+
+    done = run(tmp_path, "report", "-o", "keep.html", *args)
+
+    assert (done.returncode, (tmp_path / "keep.html").read_text()) == (code, "as it was")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["count", "trail"], ["top"], ["throttles"], ["estimate", "trail"]]
+)
+def test_a_time_that_ends_before_it_begins(trail: Path, command: list[str]) -> None:
+    """It is wrong usage, and no answer that there are no calls."""
+    done = run(trail, *command, "--since", "2026-10-02", "--until", "2026-10-01")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "2026-10-01T00:00:00Z is not after 2026-10-02T00:00:00Z" in done.stderr
 
 
 def test_a_full_disk(trail: Path) -> None:

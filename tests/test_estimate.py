@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from apitracker.account import budget
 from apitracker.account.emf import UNITS
 from apitracker.account.handler import handle
 from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
@@ -27,6 +29,7 @@ from apitracker.local import sample
 from apitracker.local.estimate import (
     ALARM_METRICS,
     DASHBOARDS,
+    HASH_BYTES,
     LINE_BYTES,
     OWN_METRICS,
     Estimate,
@@ -35,7 +38,7 @@ from apitracker.local.estimate import (
     lines,
 )
 from apitracker.local.prices import TABLE, load
-from apitracker.local.readings import read, read_all
+from apitracker.local.readings import Reading, read, read_all
 from apitracker.local.saturation import Range, kinds
 from apitracker.local.sources import Found, find
 from apitracker.local.totals import Balance, total
@@ -111,7 +114,7 @@ def test_by_hand() -> None:
         ("metrics of the tracker itself", 12, "3.60", 12, "3.60"),
         ("PutMetricData requests", 72_012, "0.72", 72_012, "0.72"),
         ("Lambda invocations", 72_012, "0.01", 72_012, "0.01"),
-        ("Lambda GB-seconds", 2_161, "0.03", 2_161, "0.03"),
+        ("Lambda GB-seconds", 2_341, "0.03", 2_341, "0.03"),
         ("ledger writes", 144_027, "0.09", 144_033, "0.09"),
         ("ledger reads", 720, "0.00", 720, "0.00"),
         ("bytes of the function's log", 180_030_000, "0.09", 180_030_000, "0.09"),
@@ -129,7 +132,7 @@ def test_by_hand() -> None:
         ("Contributor Insights", "1.94", "1.94"),
         ("version 0.1.1", "1.62", "3.42"),
     ]
-    assert (found.bill.prorated, found.bill.free) == (Decimal("4.20"), Decimal("7.85"))
+    assert (found.bill.prorated, found.bill.free) == (Decimal("4.20"), Decimal("7.86"))
 
 
 def test_tiers_by_hand() -> None:
@@ -215,7 +218,7 @@ def test_a_short_sample_is_warned_of() -> None:
     found = estimated({("A", 0): 1, ("A", 60): 1})
 
     assert found.usage.calls == 2 * 720
-    assert any("The sample has 1.0 hours" in note for note in found.notes)
+    assert any("has 2 minutes, which count as an hour, and" in note for note in found.notes)
     assert not any("The sample has" in note for note in estimated(TEN_DAYS).notes)
 
 
@@ -225,6 +228,60 @@ def test_the_unit_of_a_short_sample() -> None:
 
     # None was seen in one minute only; by chance four of 300 may have been: 300 * 720**(4 / 300).
     assert estimated(calls).usage.sets[0].metrics == Range(300, 300, 328)
+
+
+def test_the_unit_of_a_day() -> None:
+    """A sample of a day, but for its edges, counts in how many hours: a burst is seen once."""
+    bursts = {(f"Api{n}", n * 800 + second): 1 for n in range(100) for second in range(0, 300, 61)}
+    ends = {("A", 30): 1, ("A", DAY - 30): 1}
+
+    [usage] = estimated(bursts | ends).usage.sets
+
+    assert usage.sought.low == 101
+    assert usage.sought.likely > 1_000
+
+
+def test_what_is_beyond_the_budget() -> None:
+    """What comes when the budget is spent stands in as few metrics as there are services of it."""
+    calls = {(f"Api{n}", n): 1 for n in range(5_500)} | {("Api0", MONTH - 1): 1}
+    counts = Counter[Row]()
+    for (name, second), n in calls.items():
+        number = int(name[3:])
+        service = f"s{number % 500}" if number < 5_000 else "last"
+        some, by = counted({(name, second): n}, eventSource=service)
+        counts += some
+
+    found = estimate(counts, by, API_ONLY, PRICES, budget=5_000, record_bytes=1_000)
+
+    assert found.usage.sets[0].sought == Range(5_500, 5_500, 5_500)
+    assert found.usage.sets[0].metrics == Range(5_001, 5_001, 5_501)
+    assert any("the budget of 5,000 metrics is reached" in note for note in found.notes)
+
+
+def test_others_take_requests_where_they_are() -> None:
+    """A payload takes another request for what is beyond the budget, if it has some of it."""
+    busy = {(f"Api{n}", minute * 60 + n): 1 for n in range(10) for minute in range(24 * 60)}
+    ends = {("Api0", DAY - 1): 1}
+
+    alone = estimated(busy | ends, budget=10).usage
+    more = estimated(busy | ends | {("Late", 7_000): 1}, budget=10)
+
+    assert alone.requests == 43_200
+    assert more.usage.requests == 43_230
+    assert any("api: the budget of 10 metrics is reached" in note for note in more.notes)
+
+
+def test_the_predecessor_has_no_rules() -> None:
+    """Version 0.1.1 publishes what rules leave out here."""
+    calls = {("A", 0): 9, ("B", 60): 1, ("B", DAY - 1): 1}
+
+    found = estimated(calls, Choice(exclude="eventName=A"))
+    [old] = [each for each in found.bill.alternatives if each.name == "version 0.1.1"]
+
+    assert found.usage.sets[0].sought.low == 1
+    assert found.usage.predecessor_metrics.low == 2
+    assert found.usage.predecessor_requests == 90
+    assert old.dollars >= Decimal("0.60")
 
 
 # --- how many metrics ---------------------------------------------------------------------------
@@ -379,6 +436,11 @@ def test_prices_of_ones_own(tmp_path: Path) -> None:
     assert (prices.region, prices.date) == ("eu-x-1", "2026-12-01")
     assert prices.prices["metric"].cost(20_000) == 10_000
     assert prices.prices["alarm"] == PRICES.prices["alarm"]
+    assert prices.rest[:2] == ("putMetricData", "alarm")
+    said = list(lines(replace(estimated(TEN_DAYS), prices=prices), "table"))[1:3]
+    assert said[0] == "list prices of eu-x-1, 2026-12-01, before taxes and free tiers"
+    assert said[1].startswith("but for putMetricData, alarm, ")
+    assert said[1].endswith(": those of us-east-1")
 
 
 PRICE = {"unit": "x", "per": 1, "tiers": [[None, "1"]], "source": "https://aws.amazon.com/"}
@@ -435,6 +497,7 @@ def test_what_the_stack_makes() -> None:
     dashboards = [text for text in resources if "Type: AWS::CloudWatch::Dashboard" in text]
 
     assert len(UNITS) == OWN_METRICS
+    assert HASH_BYTES == budget.HASH_BYTES
     assert sum(len(re.findall(r"\bMetricName:", text)) for text in alarms) == ALARM_METRICS
     assert len(dashboards) == DASHBOARDS
 
@@ -507,16 +570,46 @@ def of_folder(folder: Path, choice: Choice = API_ONLY, selection: Selection = AL
 
 
 def test_records_are_weighed(tmp_path: Path) -> None:
-    """Bytes are those of records in logs; without a log that can be read again, a usual length."""
+    """Bytes are those of records in logs; without a log that can be weighed, a usual length."""
     records = [record(n, NOON + n) for n in range(1_000)]
     text = json.dumps({"Records": records}, separators=(",", ":"))
     (tmp_path / "log.json").write_text(text)
-    asked = question(Choice(), ALL, MAX)
-    piped = read(Found(str(tmp_path / "log.json"), len(text)), asked)
 
     assert of_folder(tmp_path).usage.record_bytes == round(len(text) / 1_000)
-    assert Scale(MAX).record_bytes == RECORD_BYTES
-    assert piped
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"Records": [record(1, NOON)]}, indent=2),
+        json.dumps({"Events": [{"CloudTrailEvent": json.dumps(record(1, NOON))}]}),
+        json.dumps(
+            {"Records": [record(1, NOON), {**record(2), "eventCategory": "Insight", "a": "b" * 9}]},
+            separators=(",", ":"),
+        ),
+    ],
+    ids=["indented", "of LookupEvents", "with what is no call"],
+)
+def test_what_is_not_weighed(tmp_path: Path, text: str) -> None:
+    """A log with more in it than records of calls says nothing of their length."""
+    (tmp_path / "log.json").write_text(text)
+
+    found = of_folder(tmp_path)
+
+    assert (found.sample.calls, found.usage.record_bytes) == (1, RECORD_BYTES)
+
+
+def test_standard_input_is_not_weighed(tmp_path: Path) -> None:
+    """What cannot be read again is not."""
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps({"Records": [record(1, NOON)]}, separators=(",", ":")))
+    reading = read(Found(str(path), 1), question(Choice(), ALL, MAX))
+    assert isinstance(reading, Reading)
+
+    for size, weighed in ((-1, RECORD_BYTES), (1, path.stat().st_size)):
+        scale = Scale(MAX)
+        assert list(scale.weigh([replace(reading, found=Found(str(path), size))]))
+        assert scale.record_bytes == weighed
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
@@ -615,5 +708,6 @@ def test_nothing_of_a_record_is_shown(tmp_path: Path) -> None:
         run(tmp_path, "--metrics", "api,callers", "--format", form) for form in ("table", "json")
     ]
 
+    assert [done.returncode for done in shown] == [0, 0]
     assert all("script" not in done.stdout and "\x1b" not in done.stdout for done in shown)
     assert list(lines(of_folder(tmp_path), "table"))

@@ -209,6 +209,19 @@ def test_dry_run(tmp_path: Path) -> None:
     assert done.stderr == "1 logs; 4 records: 4 counted, 0 duplicate, 0 skipped, 0 rejected\n"
 
 
+def test_dry_run_of_several_sets(tmp_path: Path) -> None:
+    """Where each set goes is said, and that one call is in several."""
+    trail(tmp_path, *[timedelta(hours=1)] * 3)
+
+    both = run(tmp_path, "publish", "a.json", "--dry-run", "--metrics", "api,callers")
+    one = run(tmp_path, "publish", "a.json", "--dry-run", "--metrics", "callers")
+
+    assert both.stdout.startswith("would publish to API-COUNT and API-COUNT/Usage: 2 requests, ")
+    assert both.stdout.endswith("6 calls, each once for every metric set that counts it\n")
+    assert one.stdout.startswith("would publish to API-COUNT/Usage: 1 requests, ")
+    assert one.stdout.endswith(" 3 calls\n")
+
+
 def test_dry_run_of_what_is_too_old(tmp_path: Path) -> None:
     """What CloudWatch would refuse is said, with its times, and is no success."""
     trail(tmp_path, timedelta(days=1), timedelta(days=20), timedelta(days=30))
@@ -256,4 +269,4 @@ def test_without_credentials(tmp_path: Path) -> None:
     done = run(tmp_path, "publish", "a.json", **nowhere)
 
     assert done.returncode == 3
-    assert "You must specify a region" in done.stderr
+    assert "no region is named: set AWS_REGION" in done.stderr

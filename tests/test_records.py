@@ -608,6 +608,24 @@ class TestPlace:
 
         assert decoded == Decoded([replace(CALL, eventID="")] * 3, [], Counter(), [])
 
+    def test_a_notice_is_no_call(self) -> None:
+        """What S3 tells a queue of an object has a record's form, and is rejected by its source."""
+        notice = {
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "awsRegion": "us-east-1",
+            "eventTime": "2026-10-01T12:00:00.123Z",
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "trail"}},
+        }
+
+        decoded = read(document([notice, record()]))
+
+        assert [(r.place, r.reason) for r in decoded.rejected] == [
+            ("record 1", "is a notice of aws:s3, and no call")
+        ]
+        assert len(decoded.calls) == 1
+
     def test_rejected_and_skipped_have_no_duplicates(self) -> None:
         """Only a call is repeated: a rejected record does not claim its eventID."""
         insight = record(eventCategory="Insight")

@@ -453,7 +453,7 @@ class TestUnchanged:
         assert [found.etag for found in find(str(file))] == ["2-3"]
 
     @pytest.mark.parametrize(
-        ("minute", "offered"), [("1159", False), ("1200", True), ("1201", True)]
+        ("minute", "offered"), [("1144", False), ("1145", True), ("1200", True)]
     )
     def test_what_was_delivered_before_since_is_left_out(
         self, tmp_path: Path, minute: str, *, offered: bool

@@ -125,5 +125,7 @@ def test_what_is_asked_is_what_was_estimated(
     assert usage.requests == asked["PutMetricData"] * days
     assert 3 <= admissions <= len(published)
     assert asked["GetItem"] == 3
+    [reads] = [item for item in found.bill.tracker if item.name == "ledger reads"]
+    assert reads.quantity.low == asked["GetItem"] * min(usage.payloads, 720)
     [writes] = [item for item in found.bill.tracker if item.name == "ledger writes"]
     assert writes.quantity.low >= (invocations + asked["PutMetricData"]) * days + admissions

@@ -105,6 +105,8 @@ def parse_api(text: str) -> tuple[str, str]:
     service, colon, name = text.partition(":")
     if not (colon and name.strip()):
         raise UsageError(f"{text}: write SERVICE:API, as in ec2:RunInstances")
+    if {"*", "?"} & {*name}:
+        raise UsageError(f"{text}: an alarm is on one API, and takes no glob")
     if re.fullmatch(r"[A-Za-z0-9-]{1,63}", service):
         short = service.lower()
         return ALIASES.get(short, short) + HOST, name

@@ -72,15 +72,21 @@ def done(resume: str, pages: Sequence[Page]) -> int:
 
     `UsageError` if that run had other pages: publishing some of them again would count them twice.
     """
-    found = re.fullmatch(r"([0-9a-f]{12}):(\d{1,9})", resume)
-    if not found:
-        raise UsageError(f"{resume}: give what the stopped run printed, as 0123456789ab:17")
-    if found[1] != mark(pages) or int(found[2]) > len(pages):
+    begun, number = parse_resume(resume)
+    if begun != mark(pages) or number > len(pages):
         raise UsageError(
             f"{resume}: the logs, --since, --until or the rules are not those of the run that "
             "stopped, so its pages are not known any more; give the same, --until above all"
         )
-    return int(found[2])
+    return number
+
+
+def parse_resume(resume: str) -> tuple[str, int]:
+    """Read ``MARK:PAGES``, as an `InterruptedRunError` run told. `UsageError` if it is none."""
+    found = re.fullmatch(r"([0-9a-f]{12}):(\d{1,9})", resume)
+    if not found:
+        raise UsageError(f"{resume}: give what the stopped run printed, as 0123456789ab:17")
+    return found[1], int(found[2])
 
 
 def send(

@@ -273,6 +273,8 @@ def _fault(error: Exception) -> str:
     )
     if isinstance(error, exceptions.NoCredentialsError):
         return f"no AWS credentials were found: {SIGN_IN}"
+    if isinstance(error, exceptions.NoRegionError):
+        return "no region is named: set AWS_REGION, or region in ~/.aws/config"
     if isinstance(error, unanswered):
         return f"no whole answer came from AWS: {error}: check the network and AWS_ENDPOINT_URL"
     way_on = f"check the AWS_* variables and ~/.aws/config, or {SIGN_IN}"

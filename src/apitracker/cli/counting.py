@@ -9,13 +9,13 @@ from apitracker.cli.inputs import find_logs, read_logs
 from apitracker.cli.options import (
     Time,
     filtering,
-    select,
     selecting,
     sources_argument,
     sources_if_any,
     store_option,
 )
-from apitracker.cli.output import exit_by, print_rows, report_balance, say
+from apitracker.cli.output import exit_by, keep_apart, print_rows, report_balance, say
+from apitracker.core.selection import parse_selection
 from apitracker.core.tally import require_fields
 from apitracker.errors import (
     UsageError,
@@ -71,7 +71,8 @@ def count(  # noqa: PLR0913 - options of a command
     Exit code 0: all was counted; 1: something could not be, and is named; 2: wrong usage;
     3: AWS failed.
     """
-    selection = select(since, until, where)
+    keep_apart(output, *source)
+    selection = parse_selection(since, until, where)
     question = Question(by, settings.max_log_bytes, selection, keep_duplicates)
     balance = Balance()
     founds = find_logs(source, balance, since, until)
@@ -164,8 +165,9 @@ def top(  # noqa: PLR0913 - options of a command
     """
     from apitracker.local.store import Store
 
-    selection = select(since, until, where)
+    selection = parse_selection(since, until, where)
     store = Store(path or settings.store)
+    keep_apart(output, store.path)
     rows = store.top(by, limit=None if everything else n, selection=selection)
     print_rows(rows, by, form, output)
     if not rows:
@@ -247,7 +249,8 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
 
     if source and path:
         raise UsageError("give a SOURCE or --store, not both")
-    selection = select(since, until, where)
+    keep_apart(output, *(source or [path or settings.store]))
+    selection = parse_selection(since, until, where)
     balance = Balance()
     if source:
         asked = question(selection, settings.max_log_bytes)

@@ -4,7 +4,7 @@ import gc
 import io
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 from click.shell_completion import get_completion_class
@@ -19,7 +19,13 @@ from apitracker.settings import load
 
 
 class _Commands(click.Group):
-    """Commands in the order in which people need them."""
+    """Commands in the order in which people need them; one whose reader goes away just ends."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # or click ends it with 1
+            _let_go()
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -79,6 +85,11 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
+def _let_go() -> None:
+    """Write to nobody: Python would fail again when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Run the command line; every error of ours is one line on stderr and an exit code."""
     # What is decoded has no cycles, and the collector would look through all of it for some.
@@ -101,12 +112,11 @@ def main() -> None:
     except ApiTrackerError as e:
         say(f"apitracker: {e}")
         code = WRONG
-    except BrokenPipeError:
-        # Whoever reads has read enough. Python would say so again when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # as what was printed last is written
+        _let_go()
         code = 0
     except OSError as e:
         say(f"apitracker: what was counted could not be written: {e}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()
         code = FAILED
     sys.exit(code)

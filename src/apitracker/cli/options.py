@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import click
 
-from apitracker.core.selection import Selection, parse_where
 from apitracker.core.tally import FIELDS, parse_fields, require_fields
 from apitracker.core.times import parse
 from apitracker.errors import UsageError
@@ -131,8 +130,3 @@ def choosing(command: Command) -> Command:
     ):
         command = option(command)
     return command
-
-
-def select(since: int | None, until: int | None, where: tuple[str, ...]) -> Selection:
-    """Read which calls are wanted. `UsageError` if a part of *where* is no ``FIELD=GLOB``."""
-    return Selection(since, until, parse_where(where))

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, Final
 
 import click
 
 from apitracker.core.tally import Row
+from apitracker.errors import UsageError
 from apitracker.local import tables
 from apitracker.local.totals import Balance
 
@@ -25,6 +27,13 @@ def print_rows(
 ) -> None:
     """Write *rows* by the fields *by* in a form of `tables.FORMATS`."""
     output.writelines(f"{line}\n" for line in tables.lines(rows, by, form))
+
+
+def keep_apart(output: IO[str], *inputs: str | Path) -> None:
+    """`UsageError` if *output*, which is emptied when it is opened, is one of *inputs*."""
+    for each in inputs:
+        if Path(output.name).exists() and Path(each).exists() and Path(each).samefile(output.name):
+            raise UsageError(f"{output.name}: is read: give another file to -o")
 
 
 def print_json(value: object) -> None:

@@ -15,13 +15,13 @@ from apitracker.cli.options import (
     choosing,
     format_option,
     metrics_option,
-    select,
     sources_argument,
     stack_option,
 )
 from apitracker.cli.output import INCOMPLETE, NAMED, exit_by, report_balance, say
 from apitracker.core.metric_sets import API, parse_names
 from apitracker.core.metrics import Datum, Plan
+from apitracker.core.selection import parse_selection
 from apitracker.core.tally import Row
 from apitracker.core.times import write
 from apitracker.errors import UsageError
@@ -89,7 +89,7 @@ def estimate(  # noqa: PLR0913 - options of a command
 
     prices = load_prices(table)
     choice = choose(settings if metrics is None else replace(settings, metrics=metrics))
-    selection = select(since, until, where)
+    selection = parse_selection(since, until, where)
     question = usage.question(choice, selection, settings.max_log_bytes)
     balance = Balance()
     scale = usage.Scale(settings.max_log_bytes)
@@ -164,15 +164,20 @@ def publish(  # noqa: PLR0913 - options of a command
 
     # Without credentials it fails here, before anything is read.
     poster = None if dry_run else clients.connection(CLOUDWATCH)
+    if resume:
+        backfill.parse_resume(resume)
     given = settings if metrics is None else replace(settings, metrics=metrics)
     planned, balance = _plan(given, source, since, until)
     begin = backfill.done(resume, planned.pages) if resume else 0
     clock = SystemClock()
     outlook = backfill.outlook(planned.pages[begin:], clock.now())
     _say_late(outlook.late)
+    where = " and ".join(sorted({page.namespace for page in planned.pages[begin:]}))
     sent = f"{outlook.pages:,} requests, {outlook.datums:,} datums, {outlook.calls:,} calls"
+    if len(parse_names(given.metrics)) > 1:
+        sent += ", each once for every metric set that counts it"
     if poster is None:
-        click.echo(f"would publish to {settings.namespace}: {sent}")
+        click.echo(f"would publish to {where or settings.namespace}: {sent}")
     elif outlook.pages:
         published = backfill.send(
             planned.pages,
@@ -185,7 +190,7 @@ def publish(  # noqa: PLR0913 - options of a command
             if refusal.reason != OUT_OF_TIME:
                 say(f"{refusal.datum.metric_name}: not published: {refusal.reason}")
         say(
-            f"published to {settings.namespace}: {published.requests:,} requests, "
+            f"published to {where}: {published.requests:,} requests, "
             f"{published.datums:,} datums, {published.calls:,} calls"
             + (f"; {len(published.in_doubt):,} may count twice" if published.in_doubt else "")
         )
@@ -351,7 +356,7 @@ def _plan(
 
     choice = choose(settings)
     by = (*choice.fields, "caller") if settings.own_role else choice.fields
-    selection = select(since, until, ())
+    selection = parse_selection(since, until, ())
     question = Question(by, settings.max_log_bytes, selection)
     balance = Balance()
     founds = find_logs(source, balance, since, until)

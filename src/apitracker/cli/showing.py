@@ -7,8 +7,8 @@ from typing import IO
 import click
 
 from apitracker.cli.options import choosing, store_option
-from apitracker.cli.output import say
-from apitracker.core.selection import parse_where
+from apitracker.cli.output import keep_apart, say
+from apitracker.core.selection import parse_selection
 from apitracker.core.times import write
 from apitracker.settings import Settings
 
@@ -92,10 +92,16 @@ def report(  # noqa: PLR0913 - options of a command
     Exit code 0: done; 2: wrong usage; 3: the store failed.
     """
     from apitracker.local import report
+    from apitracker.local.store import Store
     from apitracker.local.web.views import ask
 
-    parse_where(where)
+    parse_selection(since, until, where)
+    store = Store(path or settings.store)
+    keep_apart(output, store.path)
+    with store.reading(required=True):
+        pass  # a store that is not there is no empty one
     times = [("since", since), ("until", until)]
     selection = [(name, write("second", time)) for name, time in times if time is not None]
     selection += [("where", text) for text in where]
-    output.write(report.write(report.gather(partial(ask, path or settings.store), selection)))
+    page = report.write(report.gather(partial(ask, store.path), selection))
+    output.write(page)  # not before there is something: the file is emptied when it is opened

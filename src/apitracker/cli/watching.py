@@ -74,6 +74,8 @@ def alarm(  # noqa: PLR0913 - options of a command
     """
     from apitracker.account import alarms, clients
 
+    if strange := [text for text in notify if not text.startswith("arn:")]:
+        raise click.UsageError(f"--notify: {strange[0]!r} is no ARN: write arn:aws:sns:…")
     if region and any_region:
         raise click.UsageError("give --region or --any-region, not both")
     event_source, event_name = alarms.parse_api(api)

@@ -35,6 +35,10 @@ KINDS: Final = {
     "AwsCloudTrailInsight": "insight",
 }
 
+# Notices of S3 to functions and queues have the form of records, and name their source like this.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+NOTICE: Final = "aws:"
+
 SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
 
 # CloudTrail writes a bool; some exporters and a few services write text.
@@ -211,6 +215,10 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             event,
         )
         if not event:
+            if call.eventSource.startswith(NOTICE):
+                fault = f"is a notice of {call.eventSource[:40]}, and no call"
+                rejected.append(Rejected(f"record {place}", fault))
+                continue
             calls.append(call)
         elif event in seen:
             duplicates.append(call)

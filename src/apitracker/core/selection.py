@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from apitracker.core.tally import FIELDS, WIDTHS, Row
-from apitracker.core.times import label
+from apitracker.core.times import label, write
 from apitracker.errors import UsageError
 
 GLOB_LENGTH: Final = 2_048  # as long as an ARN can be; time and memory grow with its square
@@ -40,6 +40,18 @@ class Selection(Struct, frozen=True):
 
 
 ALL: Final = Selection()
+
+
+def parse_selection(since: int | None, until: int | None, where: Iterable[str]) -> Selection:
+    """
+    Read which calls are asked for, of times in seconds since 1970 and ``FIELD=GLOB`` texts.
+
+    `UsageError` if a text is none, or no time is left.
+    """
+    if since is not None and until is not None and until <= since:
+        ends = write("second", until), write("second", since)
+        raise UsageError("until: {} is not after {}".format(*ends))
+    return Selection(since, until, parse_where(where))
 
 
 def parse_where(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -19,20 +19,20 @@ from apitracker.core.tally import Row
 from apitracker.core.times import write
 from apitracker.local.prices import Prices
 from apitracker.local.saturation import Range
-from apitracker.local.usage import DAY, HOUR, HOURS, Span, Usage, measure
+from apitracker.local.usage import DAY, HOUR, HOURS, MINUTE, Span, Usage, measure
 
 EVENT_BYTES: Final = 26  # that CloudWatch Logs adds to each event
 
-# Lambda: 256 MB have 0.145 of a processor (1,769 MB have one), so that the 6.7 ms a thousand events
-# of benchmarks/handler.py become 46; how long AWS takes for an answer was not measured.
+# Lambda: 256 MB have 0.145 of a processor (1,769 MB have one), so that the 8.6 ms a thousand events
+# of benchmarks/handler.py become 59; how long AWS takes for an answer was not measured.
 MEMORY_GB: Final = Decimal("0.25")
-THOUSAND_MS: Final = 50
+THOUSAND_MS: Final = 60
 REQUEST_MS: Final = 20
 COLD_MS: Final = 1_000
 COLD_STARTS: Final = HOURS  # one an hour
 LINE_BYTES: Final = 2_500  # of an invocation: our line and three of Lambda's
 
-HASH_BYTES: Final = 13  # of a metric in the ledger's item of the month
+HASH_BYTES: Final = 9  # of a metric in the ledger's item of the month: account.budget
 WRITE_BYTES, READ_BYTES = 1_024, 4_096  # of a unit of DynamoDB
 
 # The stack: tests/test_estimate.py compares.
@@ -199,7 +199,7 @@ def _ledger_writes(usage: Usage) -> Range:
 def _ledger_reads(usage: Usage) -> Range:
     """Count a reading of what is admitted at each cold start."""
     low, likely, high = (
-        _cold_starts(usage) * sum(max(1, ceil(n * HASH_BYTES / READ_BYTES)) for n in numbers)
+        _cold_starts(usage) * sum(ceil(n * HASH_BYTES / READ_BYTES) for n in numbers)
         for numbers in _metrics(usage)
     )
     return Range(low, likely, high)
@@ -229,9 +229,9 @@ def _alternatives(usage: Usage, prices: Prices) -> Iterator[Alternative]:
     yield Alternative("metric filters", *dollars(filters.items), [fixed, free])
     ranks = "a rule for each set, which ranks callers or APIs and makes no metrics of them"
     yield Alternative("Contributor Insights", *dollars(insights.items), [ranks])
-    if api := next((each for each in usage.sets if each.name == API.name), None):
-        predecessor.add(api.name, "metric", api.sought)
-        predecessor.add(api.name, "putMetricData", usage.predecessor_requests)
+    if any(each.name == API.name for each in usage.sets):
+        predecessor.add(API.name, "metric", usage.predecessor_metrics)
+        predecessor.add(API.name, "putMetricData", usage.predecessor_requests)
         sent = f"the set api, by {usage.predecessor_requests:,} requests; without function and log"
         unbounded = "there is no budget of metrics, and what is delivered again counts again"
         yield Alternative("version 0.1.1", *dollars(predecessor.items), [sent, unbounded])
@@ -239,19 +239,19 @@ def _alternatives(usage: Usage, prices: Prices) -> Iterator[Alternative]:
 
 def _notes(span: Span, usage: Usage, costs: Bill, budget: int) -> Iterator[str]:
     if span.seconds < DAY:
-        yield (
-            f"The sample has {span.seconds / HOUR:.1f} hours, and is taken for a month of the same:"
-            " a week tells more."
-        )
+        length = span.last + 1 - span.first
+        minutes = f"{ceil(length / MINUTE)} minutes, which count as an hour"
+        had = minutes if length < HOUR else f"{length / HOUR:.1f} hours"
+        yield f"The sample has {had}, and is taken for a month of the same: a week tells more."
     if span.left_out:
         yield (
             f"{span.left_out:,} calls from more than 30 days before the last one are left out:"
             " --until chooses others."
         )
     for each, item in zip(usage.sets, costs.tracker, strict=False):
-        if each.metrics.high < each.sought.high:
+        if each.sought.high > budget:
             yield (
-                f"{each.name}: the budget of {budget:,} metrics {each.reached}. Of"
+                f"{each.name}: the budget of {budget:,} metrics {_reached(each.sought, budget)}. Of"
                 f" {each.sought.low:,} to {each.sought.high:,} it leaves {each.metrics.high:,}, or"
                 f" ${item.at_most:,}; the rest is in __other__."
             )
@@ -263,6 +263,13 @@ def _notes(span: Span, usage: Usage, costs: Bill, budget: int) -> Iterator[str]:
         f" ${costs.prorated:,} of ${full:,}."
     )
     yield f"Free where nothing else in the account uses it up: ${costs.free:,} of the tracker."
+
+
+def _reached(sought: Range, budget: int) -> str:
+    """Say whether a month reaches the budget, as far as the sample can say."""
+    if sought.low > budget:
+        return "is reached"
+    return "is likely to be reached" if sought.likely > budget else "may be reached"
 
 
 # --- as text ------------------------------------------------------------------------------------
@@ -279,6 +286,8 @@ def lines(estimate: Estimate, form: str) -> Iterator[str]:
     first, last = write("second", sample.first), write("second", sample.last)
     yield f"{sample.calls:,} calls, {first} to {last}: {usage.calls:,} in 30 days at that pace"
     yield f"list prices of {prices.region}, {prices.date}, before taxes and free tiers"
+    if prices.rest:
+        yield f"but for {', '.join(prices.rest)}: those of us-east-1"
     for title, items in (("the tracker", costs.tracker), ("a trail beside another", costs.trail)):
         yield ""
         yield _row(title, "likely", "dollars", "at most", "dollars")

@@ -58,11 +58,16 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Prices(Struct, frozen=True, forbid_unknown_fields=True):
-    """The prices of things by their names, as they were in *region* on the day *date*."""
+    """
+    The prices of things by their names, as they were in *region* on the day *date*.
+
+    *rest* are those that a file of yours does not have, and that are the package's.
+    """
 
     region: str
     date: str
     prices: dict[str, Price]
+    rest: tuple[str, ...] = ()
 
 
 def load(path: Path | None = None) -> Prices:
@@ -84,4 +89,5 @@ def load(path: Path | None = None) -> Prices:
         if name not in table.prices:
             names = ", ".join(table.prices)
             raise UsageError(f"{path}: {name}: no such price; choose from {names}")
-    return Prices(given.region, given.date, table.prices | given.prices)
+    rest = tuple(name for name in table.prices if name not in given.prices)
+    return Prices(given.region, given.date, table.prices | given.prices, rest)

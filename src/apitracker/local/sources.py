@@ -34,6 +34,14 @@ What comes later is missed with *until*: when a bucket could not be written to, 
 again for 30 days. Leave *until* out to read everything delivered since.
 """
 
+EARLY = 900
+"""
+How many seconds before *since* a log may be named and is still read.
+
+CloudTrail names a log by when it was delivered, which is after its calls; whoever copies logs or
+puts them together may name them by their first call.
+"""
+
 NOT_LOGS = frozenset({"CloudTrail-Digest", "CloudTrail-Insight"})
 """
 Folders beside ``CloudTrail`` that are left out.
@@ -146,7 +154,7 @@ def _days(since: int | None, until: int | None) -> _Days:
     """The days on which events from *since* until before *until* are delivered."""
     days = _Days()
     if since is not None and since > 0:  # nothing was delivered before 1970
-        minute = time.strftime("%Y%m%dT%H%M", time.gmtime(since))
+        minute = time.strftime("%Y%m%dT%H%M", time.gmtime(max(since - EARLY, 0)))
         days = days._replace(first=_day(since), minute=minute)
     if until is not None and until + LATE < _YEAR_10000:  # days are compared as texts
         days = days._replace(last=_day(until - 1 + LATE))
@@ -168,7 +176,7 @@ def _within(path: str, days: _Days) -> bool:
 
 
 def _early(path: str, days: _Days) -> bool:
-    """Tell whether a log's name says that it was delivered before what is wanted happened."""
+    """Tell whether a log's name says that it was delivered well before what is wanted happened."""
     delivered = _DELIVERED.search(path)
     return delivered is not None and delivered[1] < days.minute
 

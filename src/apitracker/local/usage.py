@@ -7,6 +7,7 @@ each of it.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import ceil
 from operator import itemgetter
 from typing import Final
@@ -14,7 +15,10 @@ from typing import Final
 from msgspec import Struct
 
 from apitracker.core.compression import inflate
+from apitracker.core.documents import HEAD
 from apitracker.core.metric_sets import (
+    ABSENT,
+    API,
     Choice,
     MetricSet,
     Series,
@@ -85,17 +89,9 @@ class SetUsage(Struct, frozen=True, rename="camel"):
     busiest_hour: int
     requests: int
 
-    @property
-    def reached(self) -> str:
-        """Whether a month reaches the budget, as far as the sample can say."""
-        if self.sought.low > self.metrics.low:
-            return "is reached"
-        likely = self.sought.likely > self.metrics.likely
-        return "is likely to be reached" if likely else "may be reached"
-
 
 class Usage(Struct, frozen=True, rename="camel"):
-    """What a month comes to. *datums* and *predecessor_requests* are those of version 0.1.1."""
+    """What a month comes to. Those of the *predecessor* are of version 0.1.1."""
 
     calls: int
     management: int
@@ -105,6 +101,7 @@ class Usage(Struct, frozen=True, rename="camel"):
     files: int
     digests: int
     sets: list[SetUsage]
+    predecessor_metrics: Range
     predecessor_requests: int
 
     @property
@@ -129,7 +126,7 @@ class Scale:
     def weigh(self, readings: Iterable[Reading | Unread]) -> Iterator[Reading | Unread]:
         """Give *readings* on, and read one log in `WEIGHED` again."""
         for reading in readings:
-            if isinstance(reading, Reading) and reading.received and reading.found.size >= 0:
+            if isinstance(reading, Reading) and reading.index and reading.found.size >= 0:
                 if self._logs % WEIGHED == 0:
                     self._weigh(reading)
                 self._logs += 1
@@ -139,12 +136,17 @@ class Scale:
         name = reading.found.name
         try:
             log = sources.read(name, max_bytes=self._max_bytes)
-            body = log.body if isinstance(log.body, bytes) else b""  # of payloads it is a list
-            size = sum(map(len, inflate(body, name, max_bytes=self._max_bytes)))
+            if not isinstance(log.body, bytes):
+                return
+            text = inflate(log.body, name, max_bytes=self._max_bytes)
+            first = next(text, b"")
+            size = len(first) + sum(map(len, text))
         except (LogError, SourceError, ServiceError):
             return  # it was there a moment ago; another log will do
-        self._bytes += size
-        self._records += reading.received
+        # Other forms have more in them than records, and so have logs with what is no call.
+        if first.startswith(HEAD) and not reading.skipped and not reading.rejected:
+            self._bytes += size
+            self._records += reading.received
 
     @property
     def record_bytes(self) -> int:
@@ -183,6 +185,7 @@ def measure(
             _set_usage(each, published, by, payloads, span=span, budget=budget)
             for each in choice.sets
         ],
+        predecessor_metrics=_sought(project(kept, by, API), span),
         predecessor_requests=span.month(_predecessor_requests(kept, by, payloads)),
     )
     return span, usage
@@ -224,17 +227,20 @@ def _set_usage(  # noqa: PLR0913 - what a sample is
     budget: int,
 ) -> SetUsage:
     counts = project(published, by, metrics)
-    unit = HOUR if span.seconds >= DAY else MINUTE
-    seen = Counter(series for series, _ in {(row[:-1], row[-1] // unit) for row in counts})
     hours = {(row[:-1], row[-1] // HOUR) for row in counts}
-    sought = kinds(seen.values(), ceil(span.seconds / unit), MONTH // unit)
-    bounded = Range(
-        *(_bounded(n, seen, metrics, budget) for n in (sought.low, sought.likely, sought.high))
-    )
+    sought = _sought(counts, span)
+    beyond = _beyond(counts, budget)
+    bounded = _bounded(sought, {row[:-1] for row in counts}, beyond, metrics, budget)
     mine = {row: n for row, n in published.items() if _counts(metrics, row, by)}
     # A payload has a page of each set: no more metrics than calls. What is beyond the budget of
     # the set api is in another namespace, and so in a page of its own.
-    pages = 2 if sought.low > budget and others(metrics) != metrics else 1
+    apart: dict[Row, int] = {}
+    if beyond and others(metrics) != metrics:
+        pick = itemgetter(*map(by.index, (metrics.metric, *metrics.dimensions)))
+        apart = {
+            row: n for row, n in mine.items() if tuple(v or ABSENT for v in pick(row)) in beyond
+        }
+    stay = {row: n for row, n in mine.items() if row not in apart}
     return SetUsage(
         metrics.name,
         calls=span.month(sum(mine.values())),
@@ -242,18 +248,43 @@ def _set_usage(  # noqa: PLR0913 - what a sample is
         sought=sought,
         metric_hours=min(span.month(len(hours)), bounded.likely * HOURS),
         busiest_hour=max(Counter(hour for _, hour in hours).values(), default=0),
-        requests=span.month(_holding(payloads, _windows(mine, by)) * pages),
+        requests=span.month(sum(_holding(payloads, _windows(some, by)) for some in (stay, apart))),
     )
 
 
-def _bounded(number: int, seen: Iterable[Series], metrics: MetricSet, budget: int) -> int:
-    """Say how many of *number* metrics a *budget* admits, with those that stand for the rest."""
-    if number <= budget:
-        return number
-    standing = {other(series, metrics) for series in seen}
+def _sought(counts: Mapping[Row, int], span: Span) -> Range:
+    """Say how many metrics a month has of which *counts*, by series and second, has some."""
+    unit = HOUR if ceil(span.seconds / HOUR) >= DAY // HOUR else MINUTE
+    seen = Counter(series for series, _ in {(row[:-1], row[-1] // unit) for row in counts})
+    return kinds(seen.values(), ceil(span.seconds / unit), MONTH // unit)
+
+
+def _beyond(counts: Mapping[Row, int], budget: int) -> set[Series]:
+    """Give the series that come when as many others as the *budget* has are there before them."""
+    series = dict.fromkeys(row[:-1] for row in sorted(counts, key=itemgetter(-1)))
+    return set(islice(series, budget, None))
+
+
+def _bounded(
+    sought: Range, seen: set[Series], beyond: set[Series], metrics: MetricSet, budget: int
+) -> Range:
+    """
+    Say how many metrics a *budget* leaves, with those that stand for what is *beyond* it.
+
+    What has not been *seen* may stand beside anything that was.
+    """
     most = budget_of_others(budget)
-    further = {series[0] for series in standing} if len(standing) > most else ()
-    return min(number, budget + min(len(standing), most) + len(further))
+
+    def bounded(number: int, beyond: set[Series]) -> int:
+        if number <= budget:
+            return number
+        standing = {other(series, metrics) for series in beyond}
+        further = {series[0] for series in standing} if len(standing) > most else ()
+        return budget + min(len(standing), most) + len(further)
+
+    high = bounded(sought.high, seen)
+    known = bounded(sought.low, beyond)
+    return Range(known, known if beyond else bounded(sought.likely, seen), high)
 
 
 def _predecessor_requests(

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from apitracker.core import quotas
-from apitracker.core.selection import Selection, parse_where
+from apitracker.core.selection import Selection, parse_selection
 from apitracker.core.tally import FIELDS, UNKEPT, WIDTHS, parse_fields, require_fields
 from apitracker.core.times import parse
 from apitracker.errors import UsageError
@@ -510,9 +510,7 @@ def _selection(question: Selected) -> Selection:
     since, until = (
         None if text is None else parse(text, now=now) for text in (question.since, question.until)
     )
-    if since is not None and until is not None and until <= since:
-        raise UsageError(f"until: {question.until} is not after {question.since}")
-    return Selection(since, until, parse_where(question.where))
+    return parse_selection(since, until, question.where)
 
 
 def _fields(text: str) -> tuple[str, ...]:

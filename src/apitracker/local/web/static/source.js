@@ -94,6 +94,7 @@ async function fetched(url) {
   try {
     response = await fetch(url, { headers: { accept: "application/json" } });
   } catch {
+    await released();
     throw new Refusal("The server does not answer. Is apitracker serve still running?", true);
   }
   const body = await response.json().catch(() => ({}));

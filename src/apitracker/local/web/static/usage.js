@@ -232,7 +232,7 @@ const timeField = (step) => (step < 3600 ? "minute" : step < 86400 ? "hour" : "d
 
 /** What `apitracker alarm` takes: a service by its eventSource, and a name that is not blank. */
 const canAlarm = ({ eventSource, eventName }) =>
-  /^[A-Za-z0-9.-]{1,253}$/.test(eventSource) && eventName.trim() !== "";
+  /^[A-Za-z0-9.-]{1,253}$/.test(eventSource) && eventName.trim() !== "" && !/[*?]/.test(eventName);
 
 /** The command that makes an alarm on more than above calls per time, safe to paste in a shell. */
 export function alarmCommand({ eventSource, eventName }, above, per, region) {
