@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.payloads import FakeClock
@@ -27,3 +29,13 @@ def cloudwatch(clock: FakeClock) -> Iterator[CloudWatch]:
     """A CloudWatch of the test's own, that goes by its clock."""
     with CloudWatch(clock.now).running() as server:
         yield server
+
+
+@pytest.fixture
+def poster(cloudwatch: CloudWatch, clock: FakeClock) -> Iterator[Connection]:
+    """A connection to the test's CloudWatch, which takes the place of a ledger's too."""
+    keys = Credentials("123456789012", "secret", "token")
+    with Connection(
+        CLOUDWATCH, "us-east-1", cloudwatch.url, credentials=lambda: keys, now=clock.now
+    ) as made:
+        yield made

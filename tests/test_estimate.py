@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from msgspec.structs import replace
 from apitracker.account import budget
 from apitracker.account.emf import UNITS
 from apitracker.account.handler import handle
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.account.signing import Connection
 from apitracker.account.tracking import Tracker, assemble, track
 from apitracker.core.metric_sets import SETS, Choice
 from apitracker.core.metrics import plan
@@ -503,13 +502,9 @@ def test_what_the_stack_makes() -> None:
 
 
 @pytest.fixture
-def tracker(cloudwatch: CloudWatch, clock: FakeClock) -> Iterator[Tracker]:
+def tracker(poster: Connection, clock: FakeClock) -> Tracker:
     """A tracker that publishes callers, and has no ledger."""
-    keys = Credentials("123456789012", "secret", "token")
-    with Connection(
-        CLOUDWATCH, "us-east-1", cloudwatch.url, credentials=lambda: keys, now=clock.now
-    ) as poster:
-        yield assemble(Settings(metrics="callers"), poster, poster, clock)
+    return assemble(Settings(metrics="callers"), poster, poster, clock)
 
 
 def test_a_budget_that_is_reached(cloudwatch: CloudWatch, tracker: Tracker, tmp_path: Path) -> None:

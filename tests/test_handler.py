@@ -15,7 +15,7 @@ import pytest
 from apitracker.account import handler
 from apitracker.account.handler import handle, make_tracker
 from apitracker.account.publish import UnpublishedError
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.account.signing import Connection
 from apitracker.account.tracking import Tracker, assemble
 from apitracker.core.metric_sets import Choice
 from apitracker.errors import LogError, SettingsError
@@ -48,13 +48,9 @@ HOSTILE = (
 
 
 @pytest.fixture
-def tracker(cloudwatch: CloudWatch, clock: FakeClock) -> Iterator[Tracker]:
+def tracker(poster: Connection, clock: FakeClock) -> Tracker:
     """A tracker that publishes to the test's CloudWatch."""
-    keys = Credentials("123456789012", "secret", "token")
-    with Connection(
-        CLOUDWATCH, "us-east-1", cloudwatch.url, credentials=lambda: keys, now=clock.now
-    ) as poster:
-        yield assemble(Settings(), poster, poster, clock)
+    return assemble(Settings(), poster, poster, clock)
 
 
 class TestMake:

@@ -6,7 +6,6 @@ import json
 import sys
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apitracker.account.handler import handle
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.account.signing import Connection
 from apitracker.account.tracking import Tracker, assemble
 from apitracker.core.compression import inflate
 from apitracker.core.documents import MESSAGES
@@ -36,7 +35,7 @@ from apitracker.settings import load
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.payloads import NOW, Context, FakeClock, event, record
+from tests.payloads import Context, FakeClock, event, record
 from tests.runtime import CloudWatch
 
 Json: TypeAlias = Any
@@ -408,21 +407,9 @@ def test_any_time(text: str) -> None:
 
 
 @pytest.fixture
-def cloudwatch() -> Iterator[CloudWatch]:
-    """A CloudWatch of the test's own."""
-    with CloudWatch(lambda: NOW).running() as server:
-        yield server
-
-
-@pytest.fixture
-def tracker(cloudwatch: CloudWatch) -> Iterator[Tracker]:
+def tracker(poster: Connection, clock: FakeClock) -> Tracker:
     """A tracker that publishes to the test's CloudWatch, and has no ledger."""
-    clock = FakeClock()
-    keys = Credentials("123456789012", "secret", "token")
-    with Connection(
-        CLOUDWATCH, "us-east-1", cloudwatch.url, credentials=lambda: keys, now=clock.now
-    ) as poster:
-        yield assemble(load({})[0], poster, poster, clock)
+    return assemble(load({})[0], poster, poster, clock)
 
 
 @pytest.mark.parametrize(("budget", "named"), [("10000", 10_000), ("5000", 5_000)])

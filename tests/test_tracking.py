@@ -6,7 +6,6 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from apitracker.account.publish import UnpublishedError
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.account.signing import Connection
 from apitracker.account.tracking import Tracked, Tracker, assemble, track
 from apitracker.errors import ApiTrackerError, LogError, SettingsError
 from apitracker.settings import Settings
@@ -29,13 +28,9 @@ OWN = "arn:aws:iam::111122223333:role/tracker"
 
 
 @pytest.fixture
-def tracker(cloudwatch: CloudWatch, clock: FakeClock) -> Iterator[Tracker]:
+def tracker(poster: Connection, clock: FakeClock) -> Tracker:
     """A tracker that publishes to the test's CloudWatch, and has no ledger."""
-    keys = Credentials("123456789012", "secret", "token")
-    with Connection(
-        CLOUDWATCH, "us-east-1", cloudwatch.url, credentials=lambda: keys, now=clock.now
-    ) as poster:
-        yield assemble(Settings(), poster, poster, clock)
+    return assemble(Settings(), poster, poster, clock)
 
 
 def set_to(tracker: Tracker, **settings: Json) -> Tracker:
