@@ -220,16 +220,15 @@ def published(deployed: Deployed, clients: Clients, now: int) -> Found:
     some = [metric for metric, _ in zip(listed, range(SAMPLE), strict=False)]
     found = sums(clients.cloudwatch, some, period=60, start=now - HOURS * 3_600, end=now + LATE)
     latest = max((time for values in found.values() for time in values), default=None)
+    text = f"no metrics in {namespace} for {HOURS} hours"
+    if latest is not None:
+        text = f"the latest call in {namespace} was made {_ago(now - latest)}"
+    if not steady:
+        return True, f"{text}: only calls that went wrong are published"
     if latest is None:
-        text = f"no metrics in {namespace} for {HOURS} hours"
-        if not steady:
-            return True, f"{text}: only calls that went wrong are published"
         return False, (
             f"{text}: see to the function; its role needs cloudwatch:PutMetricData for {namespace}"
         )
-    text = f"the latest call in {namespace} was made {_ago(now - latest)}"
-    if not steady:
-        return True, f"{text}: only calls that went wrong are published"
     if now - latest > LATE:
         return False, f"{text}: CloudTrail takes 15 minutes; see to the lines above"
     return True, text

@@ -5,7 +5,7 @@ from typing import IO, Any
 
 import click
 
-from apitracker.cli.inputs import find_logs, read_logs
+from apitracker.cli.inputs import find_logs, read_logs, read_sources
 from apitracker.cli.options import (
     Time,
     filtering,
@@ -17,9 +17,7 @@ from apitracker.cli.options import (
 from apitracker.cli.output import exit_by, keep_apart, print_rows, report_balance, say
 from apitracker.core.selection import parse_selection
 from apitracker.core.tally import require_fields
-from apitracker.errors import (
-    UsageError,
-)
+from apitracker.errors import UsageError
 from apitracker.local.readings import Question
 from apitracker.local.totals import Balance, total
 from apitracker.settings import Settings
@@ -75,8 +73,7 @@ def count(  # noqa: PLR0913 - options of a command
     selection = parse_selection(since, until, where)
     question = Question(by, settings.max_log_bytes, selection, keep_duplicates)
     balance = Balance()
-    founds = find_logs(source, balance, since, until)
-    rows = total(read_logs(founds, question, settings), question, balance)
+    rows = total(read_sources(source, question, settings, balance), question, balance)
     print_rows(sorted(rows.items()), by, form, output)
     report_balance(balance, selected=bool(selection.timed or selection.plain))
     exit_by(balance)
@@ -116,7 +113,7 @@ def ingest(
 
     store = Store(path or settings.store)
     balance = Balance()
-    founds = ingestion.unknown(find_logs(source, balance, None, None), store, balance)
+    founds = ingestion.unknown(find_logs(source, balance), store, balance)
     question = ingestion.question(settings.max_log_bytes)
     try:
         ingestion.ingest(read_logs(founds, question, settings), store, balance)
@@ -254,8 +251,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     balance = Balance()
     if source:
         asked = question(selection, settings.max_log_bytes)
-        founds = find_logs(source, balance, since, until)
-        counts = total(read_logs(founds, asked, settings), asked, balance)
+        counts = total(read_sources(source, asked, settings, balance), asked, balance)
         found = incidents(around(counts, asked.by, selection, outcome), outcome)
     else:
         from apitracker.local import figures

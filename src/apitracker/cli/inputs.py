@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import click
 from msgspec.structs import replace
 
+from apitracker.core.selection import ALL, Selection
 from apitracker.errors import SourceError
 from apitracker.local import sources
 from apitracker.local.readings import Question, Reading, Unread, read_all
@@ -14,13 +15,20 @@ from apitracker.local.totals import Balance
 from apitracker.settings import Settings
 
 
+def read_sources(
+    source: tuple[str, ...], question: Question, settings: Settings, balance: Balance
+) -> Iterator[Reading | Unread]:
+    """Read the logs of all sources that may hold what is asked for."""
+    return read_logs(find_logs(source, balance, question.selection), question, settings)
+
+
 def find_logs(
-    source: tuple[str, ...], balance: Balance, since: int | None, until: int | None
+    source: tuple[str, ...], balance: Balance, selection: Selection = ALL
 ) -> Iterator[Found]:
     """Find the logs of all sources; one that is missing is named, and the rest is found."""
     for name in source:
         try:
-            yield from sources.find(name, since=since, until=until)
+            yield from sources.find(name, since=selection.since, until=selection.until)
         except SourceError as e:
             balance.unread.append(Unread(Found(name, 0), str(e).removeprefix(f"{name}: ")))
 

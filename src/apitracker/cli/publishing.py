@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 from msgspec.structs import replace
 
-from apitracker.cli.inputs import find_logs, read_logs
+from apitracker.cli.inputs import read_sources
 from apitracker.cli.options import (
     Time,
     choosing,
@@ -93,8 +93,8 @@ def estimate(  # noqa: PLR0913 - options of a command
     question = usage.question(choice, selection, settings.max_log_bytes)
     balance = Balance()
     scale = usage.Scale(settings.max_log_bytes)
-    readings = read_logs(find_logs(source, balance, since, until), question, settings)
-    counts = total(scale.weigh(readings), question, balance)
+    readings = scale.weigh(read_sources(source, question, settings, balance))
+    counts = total(readings, question, balance)
     if counts:
         found = estimate.estimate(
             counts,
@@ -359,8 +359,8 @@ def _plan(
     selection = parse_selection(since, until, ())
     question = Question(by, settings.max_log_bytes, selection)
     balance = Balance()
-    founds = find_logs(source, balance, since, until)
-    counts: Mapping[Row, int] = total(read_logs(founds, question, settings), question, balance)
+    readings = read_sources(source, question, settings, balance)
+    counts: Mapping[Row, int] = total(readings, question, balance)
     found = sum(counts.values())
     if settings.own_role:
         counts = leave_out(counts, choice.fields, settings.own_role)

@@ -6,7 +6,7 @@ ledger is here; docs/costs.md says why.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from math import ceil
 from typing import Final
@@ -189,27 +189,27 @@ def _cold_starts(usage: Usage) -> int:
 def _ledger_writes(usage: Usage) -> Range:
     """Count a claim for each log, a mark for each page, and the admission of each metric."""
     marks = usage.claims + usage.requests
-    low, likely, high = (
-        sum(n * ceil(n * HASH_BYTES / 2 / WRITE_BYTES) for n in numbers)
-        for numbers in _metrics(usage)
+    return _of_metrics(
+        usage,
+        lambda numbers: marks + sum(n * ceil(n * HASH_BYTES / 2 / WRITE_BYTES) for n in numbers),
     )
-    return Range(marks + low, marks + likely, marks + high)
 
 
 def _ledger_reads(usage: Usage) -> Range:
     """Count a reading of what is admitted at each cold start."""
-    low, likely, high = (
-        _cold_starts(usage) * sum(ceil(n * HASH_BYTES / READ_BYTES) for n in numbers)
-        for numbers in _metrics(usage)
+    times = _cold_starts(usage)
+    return _of_metrics(
+        usage, lambda numbers: times * sum(ceil(n * HASH_BYTES / READ_BYTES) for n in numbers)
     )
-    return Range(low, likely, high)
 
 
-def _metrics(usage: Usage) -> Iterator[list[int]]:
-    """Give the metrics of each set: at least, likely and at most."""
-    yield [each.metrics.low for each in usage.sets]
-    yield [each.metrics.likely for each in usage.sets]
-    yield [each.metrics.high for each in usage.sets]
+def _of_metrics(usage: Usage, units: Callable[[list[int]], int]) -> Range:
+    """Say how many *units* the metrics of all sets take: at least, likely and at most."""
+    return Range(
+        units([each.metrics.low for each in usage.sets]),
+        units([each.metrics.likely for each in usage.sets]),
+        units([each.metrics.high for each in usage.sets]),
+    )
 
 
 def _alternatives(usage: Usage, prices: Prices) -> Iterator[Alternative]:

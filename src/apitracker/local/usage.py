@@ -29,13 +29,13 @@ from apitracker.core.metric_sets import (
     sift,
 )
 from apitracker.core.selection import Selection
-from apitracker.core.tally import Row
+from apitracker.core.tally import WIDTHS, Row
 from apitracker.errors import LogError, ServiceError, SourceError
 from apitracker.local import sources
 from apitracker.local.readings import Question, Reading, Unread
 from apitracker.local.saturation import Range, kinds
 
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
+MINUTE, HOUR, DAY = WIDTHS["minute"], WIDTHS["hour"], WIDTHS["day"]  # in seconds
 MONTH: Final = 30 * DAY  # seconds, as AWS's own examples have it
 HOURS: Final = MONTH // HOUR
 BESIDE: Final = ("recipientAccountId", "eventCategory")  # of calls, beside what metrics take
@@ -169,7 +169,11 @@ def measure(
     span = Span(calls, min(row[at] for row in kept), last, sum(counts.values()) - calls)
     published = sift(kept, by, choice.rules)
     payloads = {where: ceil(n / PAYLOAD_CALLS) for where, n in _windows(kept, by).items()}
-    claimed = [row for row in published if any(_counts(each, row, by) for each in choice.sets)]
+    claimed = {
+        row: n
+        for row, n in published.items()
+        if any(_counts(each, row, by) for each in choice.sets)
+    }
     category = by.index("eventCategory")
     management = {row: n for row, n in kept.items() if row[category] in MANAGEMENT}
     files = _windows(management, by, FILE_SECONDS)
@@ -178,7 +182,7 @@ def measure(
         management=span.month(sum(management.values())),
         record_bytes=record_bytes,
         payloads=span.month(sum(payloads.values())),
-        claims=span.month(_holding(payloads, _windows({r: published[r] for r in claimed}, by))),
+        claims=span.month(_holding(payloads, _windows(claimed, by))),
         files=span.month(len(files)),
         digests=len({where[1:] for where in files}) * HOURS,
         sets=[
@@ -234,13 +238,13 @@ def _set_usage(  # noqa: PLR0913 - what a sample is
     mine = {row: n for row, n in published.items() if _counts(metrics, row, by)}
     # A payload has a page of each set: no more metrics than calls. What is beyond the budget of
     # the set api is in another namespace, and so in a page of its own.
-    apart: dict[Row, int] = {}
+    parts = [mine]
     if beyond and others(metrics) != metrics:
         pick = itemgetter(*map(by.index, (metrics.metric, *metrics.dimensions)))
         apart = {
             row: n for row, n in mine.items() if tuple(v or ABSENT for v in pick(row)) in beyond
         }
-    stay = {row: n for row, n in mine.items() if row not in apart}
+        parts = [{row: n for row, n in mine.items() if row not in apart}, apart]
     return SetUsage(
         metrics.name,
         calls=span.month(sum(mine.values())),
@@ -248,7 +252,7 @@ def _set_usage(  # noqa: PLR0913 - what a sample is
         sought=sought,
         metric_hours=min(span.month(len(hours)), bounded.likely * HOURS),
         busiest_hour=max(Counter(hour for _, hour in hours).values(), default=0),
-        requests=span.month(sum(_holding(payloads, _windows(some, by)) for some in (stay, apart))),
+        requests=span.month(sum(_holding(payloads, _windows(some, by)) for some in parts)),
     )
 
 

@@ -90,15 +90,10 @@ function answer(name, key, path, parameters) {
 }
 
 async function fetched(url) {
-  let response;
-  try {
-    response = await fetch(url, { headers: { accept: "application/json" } });
-  } catch {
-    await released();
-    throw new Refusal("The server does not answer. Is apitracker serve still running?", true);
-  }
-  const body = await response.json().catch(() => ({}));
+  const response = await fetch(url, { headers: { accept: "application/json" } }).catch(() => null);
+  const body = await response?.json().catch(() => ({}));
   await released();
+  if (!response) throw new Refusal("The server does not answer. Is apitracker serve still running?", true);
   if (response.ok) return body;
   const text = typeof body.detail === "string" ? body.detail : `The server answered ${response.status}.`;
   throw new Refusal(text, response.status >= 500);
