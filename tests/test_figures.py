@@ -192,7 +192,7 @@ keys = st.builds(
     eventSource=names,
     caller=names,
     errorCode=st.sampled_from(["", "", "ThrottlingException", "AccessDenied", "Other"]),
-    failed=st.booleans(),
+    failed_without_code=st.booleans(),
 )
 tallies = st.dictionaries(keys, st.integers(1, 5), max_size=12).map(Tally)
 bounds = st.none() | st.integers(-2 * DAY, 2 * DAY) | st.sampled_from([-DAY, 0, DAY])
@@ -213,7 +213,7 @@ def selected(tally: Tally, selection: Selection) -> Tally:
 
 def ended(key: Key) -> str:
     """How the calls of *key* ended."""
-    return classify(key.errorCode, key.eventSource, failed=key.failed)
+    return classify(key.errorCode, key.eventSource, failed_without_code=key.failed_without_code)
 
 
 @settings(max_examples=60, deadline=None)

@@ -255,12 +255,12 @@ def test_every_code_in_the_golden_trails_has_its_outcome(
 def test_a_call_without_a_code_is_ok_unless_it_failed() -> None:
     """A failed console sign-in has no errorCode, and is failed all the same."""
     assert classify("", "signin.amazonaws.com") == "ok"
-    assert classify("", "signin.amazonaws.com", failed=True) == "failed"
+    assert classify("", "signin.amazonaws.com", failed_without_code=True) == "failed"
 
 
 def test_a_code_says_more_than_that_the_call_failed() -> None:
     """A call marked as failed keeps the outcome of its errorCode."""
-    assert classify("AccessDenied", "signin.amazonaws.com", failed=True) == "denied"
+    assert classify("AccessDenied", "signin.amazonaws.com", failed_without_code=True) == "denied"
 
 
 def test_there_are_four_outcomes() -> None:
@@ -275,7 +275,7 @@ def test_any_two_strings_have_one_of_the_four_outcomes(
     failed: bool,  # noqa: FBT001
 ) -> None:
     """Codes and sources are hostile input: whatever they are, there is an outcome."""
-    assert classify(code, source, failed=failed) in OUTCOMES
+    assert classify(code, source, failed_without_code=failed) in OUTCOMES
 
 
 @given(st.text(min_size=1), st.text())

@@ -65,7 +65,7 @@ CALL = Call(
     errorCode="AccessDenied",
     readOnly="true",
     eventCategory="Data",
-    failed=False,
+    failed_without_code=False,
     eventType="AwsApiCall",
     eventVersion="1.08",
     eventID="e-1",
@@ -185,7 +185,7 @@ class TestRecord:
     def test_response_that_is_none(self, junk: Json) -> None:
         """Whatever stands in responseElements, the record is kept."""
         assert one(responseElements=junk) == CALL
-        assert not one(responseElements=junk, eventType="AwsConsoleSignIn").failed
+        assert not one(responseElements=junk, eventType="AwsConsoleSignIn").failed_without_code
 
     @pytest.mark.parametrize(
         "junk",
@@ -544,7 +544,7 @@ class TestSignIn:
             responseElements=response,
         )
 
-        assert call.failed is failed
+        assert call.failed_without_code is failed
 
     def test_is_read_beside_an_odd_field(self) -> None:
         """A field of another type, or a character that is none, does not hide the failure."""
@@ -554,11 +554,11 @@ class TestSignIn:
             b'"responseElements":{"ConsoleLogin":"Failure","user":"\\ud800\xff"}}]}'
         )
 
-        assert [call.failed for call in read(body).calls] == [True]
+        assert [call.failed_without_code for call in read(body).calls] == [True]
 
     def test_other_calls_are_not_asked(self) -> None:
         """An API call that returns the word Failure has not failed."""
-        assert not one(responseElements={"status": "Failure"}).failed
+        assert not one(responseElements={"status": "Failure"}).failed_without_code
 
 
 class TestPlace:
@@ -1456,7 +1456,7 @@ class TestReal:
 
     def test_sign_in_that_failed(self, real: Corpus) -> None:
         """The one failed console sign-in is marked."""
-        failed = [call for call in real.calls() if call.failed]
+        failed = [call for call in real.calls() if call.failed_without_code]
 
         assert [(call.eventName, call.errorCode) for call in failed] == [("ConsoleLogin", "")]
 

@@ -236,7 +236,9 @@ def test_known_by_etag(store: Store) -> None:
 
 def test_tallies(store: Store) -> None:
     """A tally counts once for each log id, and adds to what is there."""
-    tally = Tally({Key(-1, "Get", failed=True): 3, Key(60, "Put", errorCode="AccessDenied"): 2})
+    tally = Tally(
+        {Key(-1, "Get", failed_without_code=True): 3, Key(60, "Put", errorCode="AccessDenied"): 2}
+    )
     store.add_tally("payload-1", tally)
     store.add_tally("payload-1", tally)
     store.add_tally("payload-2", Tally({Key(60, "Put"): 1}))
@@ -403,7 +405,7 @@ keys = st.builds(
     eventSource=st.sampled_from(["s3.amazonaws.com", "kinesis.amazonaws.com", ""]),
     caller=texts,
     errorCode=st.sampled_from(["", "AccessDenied", "Throttling", "LimitExceededException", "X"]),
-    failed=st.booleans(),
+    failed_without_code=st.booleans(),
 )
 tallies = st.dictionaries(keys, st.integers(1, 10**12), max_size=6).map(Tally)
 KEPT = ["second", "minute", "hour", "day", "eventName", "eventSource", "caller", "outcome"]

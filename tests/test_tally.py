@@ -33,7 +33,7 @@ EVERY = Call(
     errorCode="SlowDown",
     readOnly="true",
     eventCategory="Data",
-    failed=False,
+    failed_without_code=False,
     eventType="AwsApiCall",
     eventVersion="1.08",
     eventID="e-1",
@@ -50,7 +50,7 @@ calls = st.lists(
         caller=words,
         errorCode=st.sampled_from(["", "AccessDenied", "Throttling", "NoSuchKey"]),
         readOnly=st.sampled_from(["", "true", "false"]),
-        failed=st.booleans(),
+        failed_without_code=st.booleans(),
         eventType=words,
         eventVersion=words,
         eventID=words,
@@ -77,7 +77,7 @@ class TestCount:
                 errorCode="SlowDown",
                 readOnly="true",
                 eventCategory="Data",
-                failed=False,
+                failed_without_code=False,
             ): 1
         }
 
@@ -89,7 +89,7 @@ class TestCount:
                 Call(T, "Get", "s3", eventID="2", eventType="AwsServiceEvent"),
                 Call(T + 1, "Get", "s3"),
                 Call(T, "Get", "s3", errorCode="SlowDown"),
-                Call(T, "Get", "s3", failed=True),
+                Call(T, "Get", "s3", failed_without_code=True),
             ]
         )
 
@@ -97,7 +97,7 @@ class TestCount:
             Key(T, "Get", "s3"): 2,
             Key(T + 1, "Get", "s3"): 1,
             Key(T, "Get", "s3", errorCode="SlowDown"): 1,
-            Key(T, "Get", "s3", failed=True): 1,
+            Key(T, "Get", "s3", failed_without_code=True): 1,
         }
         assert all(isinstance(key, Key) for key in tally)
 
@@ -200,7 +200,7 @@ class TestRows:
             (Call(0, errorCode="AccessDenied"), "denied"),
             (Call(0, errorCode="ThrottlingException"), "throttled"),
             (Call(0, errorCode="NoSuchKey"), "failed"),
-            (Call(0, failed=True), "failed"),
+            (Call(0, failed_without_code=True), "failed"),
             (
                 Call(0, eventSource="kinesis.amazonaws.com", errorCode="LimitExceededException"),
                 "throttled",
@@ -253,7 +253,7 @@ TALLY: Tally = Counter(
         Key(T + 1, "Get", "s3"): 3,
         Key(T + 60, "Get", "s3"): 5,
         Key(T, "Put", "s3"): 7,
-        Key(T, "Put", "sqs", failed=True): 11,
+        Key(T, "Put", "sqs", failed_without_code=True): 11,
     }
 )
 

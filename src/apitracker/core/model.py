@@ -31,8 +31,10 @@ class Call(Struct, frozen=True, gc=False):
     One API call, as far as it is counted. An absent field is the empty string.
 
     *second* is eventTime in seconds since 1970 UTC. *readOnly* is ``true``, ``false`` or empty.
-    *caller* is the role or user, never the session. *failed* marks a call that failed without an
-    errorCode: a console sign-in. *eventID* tells a record from its duplicates.
+    *caller* is the role or user, never the session. *failed_without_code* marks a call that failed
+    without an errorCode: a sign-in. *throttle_cause* is the cause that the errorMessage of a
+    throttled call gives: ``aws`` if a request that AWS made caused it, else empty. *eventID* tells
+    a record from its duplicates.
     """
 
     second: int
@@ -45,7 +47,8 @@ class Call(Struct, frozen=True, gc=False):
     errorCode: str = ""
     readOnly: str = ""
     eventCategory: str = ""
-    failed: bool = False
+    failed_without_code: bool = False
+    throttle_cause: str = ""
     eventType: str = ""
     eventVersion: str = ""
     eventID: str = ""
@@ -64,7 +67,8 @@ class Key(NamedTuple):
     errorCode: str = ""
     readOnly: str = ""
     eventCategory: str = ""
-    failed: bool = False
+    failed_without_code: bool = False
+    throttle_cause: str = ""
 
 
 Tally: TypeAlias = Counter[Key]

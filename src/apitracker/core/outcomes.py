@@ -143,14 +143,14 @@ _LONGEST = 256  # characters; the longest code in botocore's models has 61
 _REMEMBERED = 1024  # pairs of code and source; our sample trails have under a hundred
 
 
-def classify(errorCode: str, eventSource: str, *, failed: bool = False) -> str:  # noqa: N803
+def classify(errorCode: str, eventSource: str, *, failed_without_code: bool = False) -> str:  # noqa: N803
     """
     Say how a call ended: one of OUTCOMES.
 
-    *failed* is for calls without an errorCode that failed all the same: a console sign-in.
+    *failed_without_code* marks a call that failed although it has no errorCode: a sign-in.
     """
     if not errorCode:
-        return _FAILED if failed else _OK
+        return _FAILED if failed_without_code else _OK
     return _look_up(errorCode[:_LONGEST], eventSource[:_LONGEST])
 
 

@@ -210,6 +210,7 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             READ_ONLY.get(record.readOnly, ""),
             record.eventCategory,
             record.eventType == "AwsConsoleSignIn" and _sign_in_failed(record),
+            "",
             record.eventType,
             record.eventVersion,
             event,

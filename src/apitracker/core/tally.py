@@ -95,7 +95,10 @@ def require_fields(names: Iterable[str], *, kept: bool = False) -> None:
 def column(calls: Sequence[Call] | Sequence[Key], field: str) -> Iterable[Any]:
     """Give the value of *field*, one of `FIELDS`, for each of *calls*."""
     if field == "outcome":
-        return [classify(c.errorCode, c.eventSource, failed=c.failed) for c in calls]
+        return [
+            classify(c.errorCode, c.eventSource, failed_without_code=c.failed_without_code)
+            for c in calls
+        ]
     if field in WIDTHS and field != "second":
         width = WIDTHS[field]
         return [second - second % width for second in map(attrgetter("second"), calls)]

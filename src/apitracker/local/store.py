@@ -35,6 +35,7 @@ Connection: TypeAlias = duckdb.DuckDBPyConnection
 SCHEMA: Final = 1
 WAIT_SECONDS: Final = 10.0  # for another process to close the file
 SERIES: Final = Key._fields[1:]
+KINDS: Final = {"failed_without_code": "BOOLEAN"}  # of columns that hold no text
 LARGEST: Final = 2**63 - 1  # rows that can be asked for
 FAULTS_KEPT: Final = 1_000  # of one log; how many there were in all is kept as well
 
@@ -56,8 +57,7 @@ CREATE TABLE logs (
 CREATE TABLE skipped (log VARCHAR, kind VARCHAR, records BIGINT);
 CREATE TABLE faults (name VARCHAR, place VARCHAR, reason VARCHAR);
 CREATE TABLE series (
-    id INTEGER, {", ".join(f"{field} VARCHAR" for field in SERIES if field != "failed")},
-    failed BOOLEAN
+    id INTEGER, {", ".join(f"{field} {KINDS.get(field, 'VARCHAR')}" for field in SERIES)}
 );
 CREATE TABLE counts (second BIGINT, series INTEGER, calls BIGINT);
 CREATE TABLE days (second BIGINT, series INTEGER, calls BIGINT);
@@ -466,15 +466,15 @@ def select_series(
     source = "series"
     if "outcome" in (*plain, *selection.plain):
         endings = db.execute(
-            "SELECT DISTINCT errorCode, eventSource, failed FROM series"
+            "SELECT DISTINCT errorCode, eventSource, failed_without_code FROM series"
         ).fetchall()
         codes, sources, failed = zip(*endings, strict=True) if endings else ((), (), ())
-        outcomes = [classify(code, by, failed=flag) for code, by, flag in endings]
+        outcomes = [classify(code, by, failed_without_code=flag) for code, by, flag in endings]
         parameters |= {"codes": codes, "sources": sources, "failed": failed, "outcomes": outcomes}
         source += (
             " JOIN (SELECT unnest($codes) AS errorCode, unnest($sources) AS eventSource,"
-            " unnest($failed) AS failed, unnest($outcomes) AS outcome)"
-            " USING (errorCode, eventSource, failed)"
+            " unnest($failed) AS failed_without_code, unnest($outcomes) AS outcome)"
+            " USING (errorCode, eventSource, failed_without_code)"
         )
     for field in selection.plain:
         matches = matcher(field, selection.where[field])
