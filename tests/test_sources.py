@@ -336,7 +336,7 @@ class TestDays:
         plant(tmp_path, *(f"{REGION}/{day}/log" for day in DAYS))
 
         for since, until, days in (
-            (JULY_10 + 99 * DAY, None, "from 2023/10/17"),
+            (JULY_10 + 250 * DAY, None, "from 2024/03/16"),
             (JULY_10 + 99 * DAY, JULY_10 + 100 * DAY, "from 2023/10/17 to 2023/10/18"),
             (None, 9 * DAY, "to 1970/01/10"),
         ):
