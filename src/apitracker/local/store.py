@@ -87,6 +87,8 @@ class Store:
         *balance* takes in each reading. `UsageError` if real and synthetic calls would come
         together, unless *mix* allows that.
         """
+        if not (mix or self.path.exists()):
+            _require_one_origin(self.path, "", readings)  # before there is a file
         with self._write() as db:
             done = Balance()
             read = _unknown(db, readings, done)
@@ -466,20 +468,25 @@ def _state_of(db: Connection) -> Row:
 
 def _update_origin(db: Connection, path: Path, read: Sequence[Reading], *, mix: bool) -> None:
     """Keep where the calls come from. `UsageError` if they must not come together."""
-    (held,) = db.execute("SELECT origin FROM about").fetchall()[0]
+    ((held,),) = db.execute("SELECT origin FROM about").fetchall()
+    if not (mix or held == MIXED):
+        _require_one_origin(path, held, read)
     origin = merge_origins([held, *(r.origin for r in read)])
-    if origin == held:
+    if origin != held:
+        db.execute("UPDATE about SET origin = ?", [origin])
+
+
+def _require_one_origin(path: Path, held: str, readings: Sequence[Reading | Unread]) -> None:
+    """`UsageError` if real and synthetic calls are among those that are *held* and *readings*."""
+    read = [r for r in readings if isinstance(r, Reading) and r.origin]
+    if merge_origins([held, *(r.origin for r in read)]) != MIXED:
         return
-    if origin == MIXED and not mix:
-        other = next(r for r in read if r.origin and r.origin != held)
-        raise UsageError(
-            f"{path}: this store has {held} calls, and those of {other.found.name} are"
-            f" {other.origin}; give another file to --store, or add --mix to count them together"
-            if held
-            else f"{other.found.name}: these calls are {other.origin}, and those of other logs are"
-            " not; ingest each kind into its own --store, or add --mix to count them together"
-        )
-    db.execute("UPDATE about SET origin = ?", [origin])
+    first = held or read[0].origin
+    other = next(r for r in read if r.origin != first)
+    raise UsageError(
+        f"{path}: the calls of {other.found.name} are {other.origin}, and those of this store are"
+        f" {first}; give another file to --store, or add --mix to count them together"
+    )
 
 
 def _note(db: Connection, read: Sequence[Reading], duplicates: list[int]) -> None:
