@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 QUIET = --quiet --disable-pip-version-check
+SAMPLE = sample.duckdb
 SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .PHONY: run serve test check audit package bench chaos browser clean
@@ -11,25 +12,25 @@ SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
 # A synthetic trail, its counts, who is throttled, who is behind it, and who is denied.
 run: .venv/run
 	@test -d sample-trail || $(BIN)/apitracker sample sample-trail
-	@$(BIN)/apitracker ingest sample-trail
+	@$(BIN)/apitracker ingest sample-trail --store $(SAMPLE)
 	@printf '\nThe busiest APIs:\n'
-	@$(BIN)/apitracker top 10
+	@$(BIN)/apitracker top 10 --store $(SAMPLE)
 	@printf '\nThrottled, and who is behind it:\n'
-	@$(BIN)/apitracker throttles | head -n 12
+	@$(BIN)/apitracker throttles --store $(SAMPLE) | head -n 12
 	@printf '\nDenied, and who was:\n'
-	@$(BIN)/apitracker denials | head -n 17
+	@$(BIN)/apitracker denials --store $(SAMPLE) | head -n 17
 	@printf '\nNext, with your own logs:\n'
 	@printf '  $(BIN)/apitracker count FOLDER --by minute,eventName\n'
-	@printf '  $(BIN)/apitracker ingest s3://BUCKET/PREFIX --store mine.duckdb\n'
-	@printf '  $(BIN)/apitracker top --store mine.duckdb --since 24h\n'
+	@printf '  $(BIN)/apitracker ingest s3://BUCKET/PREFIX\n'
+	@printf '  $(BIN)/apitracker top --since 24h\n'
 	@printf '  $(BIN)/apitracker --help\n'
 	@printf '\nAs a local web page:\n  make serve\n'
 
-# The page, in a browser where there is one; on the synthetic trail unless there is a store.
+# The page of the synthetic trail, in a browser where there is one.
 serve: .venv/run
-	@test -e usage.duckdb || test -d sample-trail || $(BIN)/apitracker sample sample-trail
-	@test -e usage.duckdb || $(BIN)/apitracker ingest sample-trail
-	@$(BIN)/apitracker serve --store usage.duckdb --open
+	@test -e $(SAMPLE) || test -d sample-trail || $(BIN)/apitracker sample sample-trail
+	@test -e $(SAMPLE) || $(BIN)/apitracker ingest sample-trail --store $(SAMPLE)
+	@$(BIN)/apitracker serve --store $(SAMPLE) --open
 
 # On all cores, a file of tests on one of them.
 test: .venv/development .venv-emulator/installed .venv-lint/installed

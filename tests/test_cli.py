@@ -425,7 +425,10 @@ def test_nothing_selected(trail: Path) -> None:
     done = run(trail, "top", "--where", "eventName=Nothing", "--format", "json")
 
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
-    assert done.stderr == "no calls were selected\n"
+    assert done.stderr == (
+        "no calls were selected\nusage.duckdb has calls of a synthetic trail"
+        " from 2026-10-29T00:00:23Z to 2026-10-30T23:57:29Z\n"
+    )
 
 
 def test_how_many_were_not_selected(tmp_path: Path) -> None:

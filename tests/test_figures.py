@@ -172,13 +172,13 @@ def test_an_empty_store(tmp_path: Path) -> None:
     """A store that is not there has nothing in it, and is not made by asking."""
     store = Store(tmp_path / "usage.duckdb")
     with store.reading() as db:
-        assert figures.extent(db) == (0, 0, 0, None, None)
+        assert figures.extent(db) == (0, 0, 0, None, None, "")
         assert figures.totals(db).calls == 0
         assert figures.peak(db) == Peak(0, None)
         assert figures.stack(db, "caller", figures.steps(0, 60), 8) == Stack({}, [0], [0])
         assert figures.table(db, ["caller"], figures.parts_of(0, 60)) == (0, [])
         assert figures.incidents(db, "denied", 500) == []
-        assert figures.balance(db, 200) == (0, 0, 0, 0, 0, {}, [], 0, [])
+        assert figures.balance(db, 200) == (0, 0, 0, 0, 0, {}, [], 0, [], None)
     assert not store.path.exists()
 
 

@@ -318,7 +318,6 @@ class TestDays:
             Case(None, JULY_10 + DAY, DAYS[:5]),
             Case(JULY_10, JULY_10 + DAY, DAYS[3:5]),
             Case(JULY_10 - 2 * DAY, JULY_10 - DAY, DAYS[2:3]),
-            Case(JULY_10 + 99 * DAY, JULY_10 + 100 * DAY, []),
         ],
     )
     @pytest.mark.parametrize("root", ["", f"/{REGION}", f"/{REGION}/202*", "/AWSLogs/*/CloudTrail"])
@@ -331,6 +330,44 @@ class TestDays:
         found = find(f"{tmp_path}{root}", since=case.since, until=case.until)
 
         assert [f"{REGION}/{day}/log" for day in case.days] == below(tmp_path, found)
+
+    def test_nothing_of_the_period(self, tmp_path: Path) -> None:
+        """It is no empty answer: where was looked is said, and which log is the newest."""
+        plant(tmp_path, *(f"{REGION}/{day}/log" for day in DAYS))
+
+        for since, until, days in (
+            (JULY_10 + 250 * DAY, None, "from 2024/03/16"),
+            (JULY_10 + 99 * DAY, JULY_10 + 100 * DAY, "from 2023/10/17 to 2023/10/18"),
+            (None, 9 * DAY, "to 1970/01/10"),
+        ):
+            with pytest.raises(SourceError) as raised:
+                list(find(str(tmp_path), since=since, until=until))
+            assert f"{tmp_path}: no log there may hold calls of that time" in str(raised.value)
+            assert f": looked at the folders of the days {days}" in str(raised.value)
+            assert str(raised.value).endswith(
+                f"; the newest one is {tmp_path}/{REGION}/{DAYS[-1]}/log"
+            )
+
+    def test_nothing_delivered_in_the_last_hours(self, tmp_path: Path) -> None:
+        """Logs of the day that came before the time asked for are looked at by name."""
+        names = [
+            f"{REGION}/2023/07/{day}/111122223333_CloudTrail_eu-west-1_{stamp}Z_x.gz"
+            for day, stamp in (
+                ("09", "20230709T2355"),
+                ("10", "20230710T0005"),
+                ("10", "20230710T1005"),
+                ("10", "20230710T0910"),
+            )
+        ]
+        plant(tmp_path, *names)
+
+        with pytest.raises(SourceError) as raised:
+            list(find(str(tmp_path), since=JULY_10 + 12 * 3600))
+        assert str(raised.value) == (
+            f"{tmp_path}: no log there may hold calls of that time: looked at the folders of the"
+            " days from 2023/07/10, at logs delivered from 2023-07-10T11:45Z on; the last one"
+            f" before that is {tmp_path}/{names[2]}"
+        )
 
     def test_of_an_organisation(self, tmp_path: Path) -> None:
         """Every account and region of an organisation is looked into."""
@@ -445,12 +482,40 @@ class TestUnchanged:
         file = tmp_path / "a.json"
         file.write_text("one")
         os.utime(file, ns=(1, 1))
+        state = file.stat()
         before = [found.etag for found in find(str(file))]
         again = [found.etag for found in find(str(file))]
         os.utime(file, ns=(2, 2))
 
-        assert before == again == ["1-3"]
-        assert [found.etag for found in find(str(file))] == ["2-3"]
+        assert before == again == [f"{state.st_ino}-{state.st_ctime_ns}-1-3"]
+        (changed,) = [found.etag for found in find(str(file))]
+        assert changed.startswith(f"{state.st_ino}-")
+        assert changed.endswith("-2-3")
+
+    def test_a_file_that_looks_the_same_has_another_etag(self, tmp_path: Path) -> None:
+        """Written anew with as many bytes and the time set back, it is still another state."""
+        file = tmp_path / "a.json"
+        file.write_text("one")
+        before = file.stat()
+        (old,) = find(str(file))
+        while file.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of files may be coarse
+            file.write_text("two")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        (new,) = find(str(file))
+
+        assert (old.name, old.size) == (new.name, new.size)
+        assert file.stat().st_mtime_ns == before.st_mtime_ns
+        assert old.etag != new.etag
+
+    def test_a_path_is_the_same_from_any_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A relative name is of the folder that it is used in; S3 and pipes have none."""
+        monkeypatch.chdir(tmp_path)
+
+        assert Found("x/../a.json", 1).path == f"{tmp_path}/a.json"
+        assert Found("./-", 1).path == f"{tmp_path}/-"
+        assert [Found(name, 1).path for name in ("s3://b/../k", "-")] == ["s3://b/../k", "-"]
 
     @pytest.mark.parametrize(
         ("minute", "offered"), [("1144", False), ("1145", True), ("1200", True)]
@@ -464,6 +529,7 @@ class TestUnchanged:
             / f"111122223333_CloudTrail_us-east-1_20230710T{minute}Z_abcdefghijklmnop.json.gz"
         )
         file.write_text("{}")
+        (tmp_path / "other.json").write_text("{}")
         found = list(find(str(tmp_path), since=JULY_10 + 12 * 3600 + 30))
 
-        assert bool(found) is offered
+        assert (str(file) in {each.name for each in found}) is offered

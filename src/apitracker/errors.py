@@ -28,13 +28,15 @@ class LogError(ApiTrackerError):
     """
     A log that cannot be read whole. Nothing of it is counted.
 
-    *name* is where it was found, *fault* what is wrong with it.
+    *name* is where it was found, *fault* what is wrong with it. *lasting* says that it cannot be
+    read until the log itself changes, whatever the settings are.
     """
 
-    def __init__(self, name: str, fault: str) -> None:
+    def __init__(self, name: str, fault: str, *, lasting: bool = True) -> None:
         super().__init__(name, fault)
         self.name = name
         self.fault = fault
+        self.lasting = lasting
 
     def __str__(self) -> str:
         return f"{self.name}: {self.fault}"

@@ -224,11 +224,38 @@ class TestDays:
         assert found == [f"{folder}/2023/07/10/log", f"{folder}/2023/07/11/log"]
 
     def test_of_a_day_that_is_named(self, fill: Fill) -> None:
-        """A day outside of the period holds nothing of it, which is no error."""
+        """A day outside of the period holds nothing of it, and is named as the newest there."""
         bucket = fill(*(f"{REGION}/{day}/log" for day in DAYS))
 
-        assert keys(f"s3://{bucket}/{REGION}/2023/07/09/", since=JULY_10) == []
-        assert keys(f"s3://{bucket}/{REGION}/2023/07/12/", until=JULY_10) == []
+        for prefix, period in (
+            ("2023/07/09/", {"since": JULY_10}),
+            ("2023/07/12/", {"until": JULY_10}),
+        ):
+            with pytest.raises(SourceError) as raised:
+                keys(f"s3://{bucket}/{REGION}/{prefix}", **period)
+            assert str(raised.value).endswith(
+                f"; the newest one is s3://{bucket}/{REGION}/{prefix}log"
+            )
+
+    def test_without_logs_of_the_time(self, fill: Fill, requests: list[dict[str, Any]]) -> None:
+        """The newest log is found by year, month and day, not by listing everything."""
+        bucket = fill(
+            *(f"{REGION}/2023/07/09/{n:04}" for n in range(2_100)),
+            f"{REGION}/2023/11/30/log",
+            f"{ACCOUNT}/CloudTrail/us-east-1/2023/12/01/log",
+            f"{ACCOUNT}/CloudTrail/us-east-1/2023/12/02/log",
+            f"{ACCOUNT}/CloudTrail/us-east-1/2023/12/02/more",
+        )
+
+        with pytest.raises(SourceError) as raised:
+            keys(f"s3://{bucket}/AWSLogs", since=JULY_10 + 200 * DAY)
+
+        assert str(raised.value) == (
+            f"s3://{bucket}/AWSLogs: no log there may hold calls of that time: looked at the"
+            " folders of the days from 2024/01/26, at logs delivered from 2024-01-25T23:45Z on;"
+            f" the newest one is s3://{bucket}/{ACCOUNT}/CloudTrail/us-east-1/2023/12/02/more"
+        )
+        assert len(requests) < 250
 
     def test_of_an_object_that_is_named(self, fill: Fill) -> None:
         """An object that is named is found at any time."""
@@ -301,12 +328,14 @@ class TestDays:
         """Any period finds what a listing of everything holds of its days, across pages."""
         bucket, everything = trail
         since = timegm((2023, 7, 1, 0, 0, 0)) + first * DAY
+        wanted = [key for key in everything if first <= int(key.split("/")[-2]) - 1 <= first + days]
 
-        found = keys(f"s3://{bucket}", since=since, until=since + days * DAY)
+        try:
+            found = keys(f"s3://{bucket}", since=since, until=since + days * DAY)
+        except SourceError:
+            found = []
 
-        assert found == [
-            key for key in everything if first <= int(key.split("/")[-2]) - 1 <= first + days
-        ]
+        assert found == wanted
 
 
 class TestRead:

@@ -14,7 +14,15 @@ from apitracker.cli.options import (
     sources_if_any,
     store_option,
 )
-from apitracker.cli.output import exit_by, keep_apart, print_rows, report_balance, say
+from apitracker.cli.output import (
+    coverage,
+    exit_by,
+    keep_apart,
+    print_rows,
+    report_balance,
+    say,
+    say_none,
+)
 from apitracker.core.selection import parse_selection
 from apitracker.core.tally import require_fields
 from apitracker.errors import UsageError
@@ -75,8 +83,9 @@ def count(  # noqa: PLR0913 - options of a command
     balance = Balance()
     rows = total(read_sources(source, question, settings, balance), question, balance)
     print_rows(sorted(rows.items()), by, form, output)
-    report_balance(balance, selected=bool(selection.timed or selection.plain))
-    exit_by(balance)
+    selected = bool(selection.timed or selection.plain)
+    report_balance(balance, selected=selected, selection=selection)
+    exit_by(balance, selection)
 
 
 @click.command()
@@ -89,9 +98,19 @@ def count(  # noqa: PLR0913 - options of a command
     help="Forget which events from before TIME were counted, which makes the store smaller. Their"
     " counts stay. 45d is safe: CloudTrail delivers late for 30 days at most.",
 )
+@click.option(
+    "--mix",
+    is_flag=True,
+    help="Add a synthetic trail (apitracker sample) to a store of real calls, or the reverse.",
+)
 @click.pass_obj
 def ingest(
-    settings: Settings, *, source: tuple[str, ...], path: Path | None, forget: int | None
+    settings: Settings,
+    *,
+    source: tuple[str, ...],
+    path: Path | None,
+    forget: int | None,
+    mix: bool,
 ) -> None:
     """
     Keep the counts of log files in the embedded store.
@@ -99,9 +118,13 @@ def ingest(
     The same log twice changes nothing, nor does the same event in another log: run it again
     whenever there may be new logs. Stop it whenever you like: the next run completes it.
 
+    A log that cannot be read is named once, and tried again when the file or apitracker changes.
+    One that could not be reached, for permissions say, is tried and named each time. A synthetic
+    trail and real calls do not come into one store.
+
     \b
     Examples:
-      apitracker ingest trail
+      apitracker ingest trail --store sample.duckdb
       apitracker ingest s3://bucket/AWSLogs/111122223333/CloudTrail --store prod.duckdb
       apitracker ingest trail --forget 45d
 
@@ -116,7 +139,7 @@ def ingest(
     founds = ingestion.unknown(find_logs(source, balance), store, balance)
     question = ingestion.question(settings.max_log_bytes)
     try:
-        ingestion.ingest(read_logs(founds, question, settings), store, balance)
+        ingestion.ingest(read_logs(founds, question, settings), store, balance, mix=mix)
     finally:
         report_balance(balance)
     if forget is not None:
@@ -160,15 +183,20 @@ def top(  # noqa: PLR0913 - options of a command
 
     Exit code 0: done; 2: wrong usage; 3: the store failed.
     """
-    from apitracker.local.store import Store
+    from apitracker.local import store
 
     selection = parse_selection(since, until, where)
-    store = Store(path or settings.store)
-    keep_apart(output, store.path)
-    rows = store.top(by, limit=None if everything else n, selection=selection)
+    path = path or settings.store
+    keep_apart(output, path)
+    require_fields((*by, *selection.where), kept=True)  # before the file is looked at
+    with store.Store(path).reading(required=True) as db:
+        rows = store.top(db, by, limit=None if everything else n, selection=selection)
+        covered = coverage(db, path, selection, empty=not rows)
     print_rows(rows, by, form, output)
     if not rows:
         say("no calls were selected")
+    if covered:
+        say(covered)
 
 
 @click.command()
@@ -249,6 +277,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     keep_apart(output, *(source or [path or settings.store]))
     selection = parse_selection(since, until, where)
     balance = Balance()
+    covered = ""
     if source:
         asked = question(selection, settings.max_log_bytes)
         counts = total(read_sources(source, asked, settings, balance), asked, balance)
@@ -258,14 +287,21 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
         from apitracker.local.store import Store
 
         require_fields(selection.where, kept=True)  # before the file is looked at
-        with Store(path or settings.store).reading(required=True) as db:
+        path = path or settings.store
+        with Store(path).reading(required=True) as db:
             found = figures.incidents(db, outcome, None, selection)
+            covered = coverage(db, path, selection, empty=not found)
     output.writelines(f"{line}\n" for line in lines(found, form, everything=everything))
-    if not found:
-        say(f"no calls were {outcome}")
+    none = f"no calls were {outcome}"
     if source:
-        report_balance(balance, selected=selection.timed)
-        exit_by(balance)
+        if not found:
+            say_none(none, balance, selection)
+        report_balance(balance, selected=selection.timed, selection=selection)
+        exit_by(balance, selection)
+    elif not found:
+        say(none)
+    if covered:
+        say(covered)
 
 
 @click.command()

@@ -47,7 +47,8 @@ def cli(ctx: click.Context) -> None:
     With no account and no settings:
       apitracker sample trail                  make a synthetic trail to play with
       apitracker count trail                   count the calls in log files
-      apitracker ingest trail                  keep the counts in usage.duckdb
+      export APITRACKER_STORE=sample.duckdb    give it a store of its own, not usage.duckdb
+      apitracker ingest trail                  keep the counts in that store
       apitracker top                           the busiest APIs of all time
       apitracker throttles                     who is throttled, and who is behind it
       apitracker denials                       who is denied what

@@ -3,16 +3,23 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import click
 
+from apitracker.core.selection import ALL, Selection
 from apitracker.core.tally import Row
+from apitracker.core.times import write
 from apitracker.errors import UsageError
 from apitracker.local import tables
+from apitracker.local.origins import SYNTHETIC
 from apitracker.local.totals import Balance
 
+if TYPE_CHECKING:
+    from apitracker.local.store import Connection
+
 NAMED: Final = 100  # rejected records that are named one by one
+NAMED_LOGS: Final = 20  # logs that could not be read that are named one by one
 
 INCOMPLETE, WRONG, FAILED, STOPPED = 1, 2, 3, 130  # exit codes; 0 is that all was counted
 
@@ -41,10 +48,55 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def report_balance(balance: Balance, *, selected: bool = False) -> None:
+def span(first: int, last: int) -> str:
+    """Write the time from one second to another."""
+    return f"from {write('second', first)} to {write('second', last)}"
+
+
+def coverage(db: "Connection", path: Path, selection: Selection, *, empty: bool) -> str:
+    """
+    Word which times the store at *path* covers, if the answer may be about others; else nothing.
+
+    An *empty* answer always may: there may be calls that are not in the store.
+    """
+    if not empty and selection.since is None and selection.until is None:
+        return ""
+    from apitracker.local.figures import extent
+
+    found = extent(db)
+    if found.first is None or found.last is None:
+        return f"{path} has no calls"
+    if not empty and selection.is_within(found.first, found.last):
+        return ""
+    calls = "calls of a synthetic trail" if found.origin == SYNTHETIC else "calls"
+    return f"{path} has {calls} {span(found.first, found.last)}"
+
+
+def say_none(text: str, balance: Balance, selection: Selection) -> None:
+    """Say that no call in the logs is as *text* has it, which takes logs of the time asked for."""
+    if not balance.logs or _misses(balance, selection):
+        return  # what is said of the logs says it all
+    if balance.unread or balance.rejected:
+        text += ", as far as the logs could be read"
+    first, last = balance.first, balance.last
+    if first is not None and last is not None and not selection.is_within(first, last):
+        text += f"; the logs have calls {span(first, last)}"
+    say(text)
+
+
+def _misses(balance: Balance, selection: Selection) -> bool:
+    """Tell whether the logs have calls, but none of the time asked for."""
+    if balance.first is None or balance.last is None:
+        return False
+    return selection.is_outside(balance.first, balance.last)
+
+
+def report_balance(balance: Balance, *, selected: bool = False, selection: Selection = ALL) -> None:
     """Say what became of every log and record, and what was not counted."""
-    for unread in balance.unread:
+    for unread in balance.unread[:NAMED_LOGS]:
         say(f"{unread.found.name}: {unread.fault}")
+    if len(balance.unread) > NAMED_LOGS:
+        say(f"and {len(balance.unread) - NAMED_LOGS:,} more logs that could not be read")
     for name, rejected in balance.rejected[:NAMED]:
         say(f"{name}: {rejected.place}: {rejected.reason}")
     if len(balance.rejected) > NAMED:
@@ -60,12 +112,19 @@ def report_balance(balance: Balance, *, selected: bool = False) -> None:
     logs = f"{balance.logs:,} logs"
     if balance.known:
         logs += f", {balance.known:,} more counted before"
+    if balance.known_unread:
+        logs += f", {balance.known_unread:,} known to be unreadable"
     if balance.unread:
         logs += f", {len(balance.unread):,} unreadable"
     say(f"{logs}; {balance.received:,} records: {', '.join(parts)}")
+    if balance.first is not None and balance.last is not None and _misses(balance, selection):
+        say(
+            "no call is of the time asked for: the logs have calls"
+            f" {span(balance.first, balance.last)}"
+        )
 
 
-def exit_by(balance: Balance) -> None:
-    """End the command if something of *balance* could not be counted."""
-    if balance.unread or balance.rejected:
+def exit_by(balance: Balance, selection: Selection = ALL) -> None:
+    """End the command if something could not be counted, or nothing is of the time asked for."""
+    if balance.unread or balance.rejected or _misses(balance, selection):
         raise SystemExit(INCOMPLETE)

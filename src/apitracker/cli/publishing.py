@@ -18,10 +18,10 @@ from apitracker.cli.options import (
     sources_argument,
     stack_option,
 )
-from apitracker.cli.output import INCOMPLETE, NAMED, exit_by, report_balance, say
+from apitracker.cli.output import INCOMPLETE, NAMED, exit_by, report_balance, say, say_none
 from apitracker.core.metric_sets import API, parse_names
 from apitracker.core.metrics import Datum, Plan
-from apitracker.core.selection import parse_selection
+from apitracker.core.selection import Selection, parse_selection
 from apitracker.core.tally import Row
 from apitracker.core.times import write
 from apitracker.errors import UsageError
@@ -107,9 +107,9 @@ def estimate(  # noqa: PLR0913 - options of a command
         for line in estimate.lines(found, form):
             click.echo(tables.printable(line) if form == "table" else line)
     else:
-        say("no calls were selected")
-    report_balance(balance, selected=selection.timed)
-    exit_by(balance)
+        say_none("no calls were selected", balance, selection)
+    report_balance(balance, selected=selection.timed, selection=selection)
+    exit_by(balance, selection)
 
 
 @click.command()
@@ -200,7 +200,7 @@ def publish(  # noqa: PLR0913 - options of a command
         say("there is nothing to publish")
     if outlook.late:
         raise SystemExit(INCOMPLETE)
-    exit_by(balance)
+    exit_by(balance, Selection(since, until))
 
 
 @click.command()
@@ -269,7 +269,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
         say(f"{left_out:,} calls are not compared: CloudWatch has the minutes of 15 days")
     if not happened:
         say("there is nothing to compare")
-        exit_by(balance)
+        exit_by(balance, Selection(since, until))
         return
     asking = reconcile.asking(happened, settings.namespace, cloudwatch)
     say(
@@ -298,7 +298,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
         say(f"--publish would send {missing - fresh:,} calls of {len(ups):,} minutes")
     if missing or found[reconcile.TOO_MANY]:
         raise SystemExit(INCOMPLETE)
-    exit_by(balance)
+    exit_by(balance, Selection(since, until))
 
 
 @click.command()
@@ -365,7 +365,7 @@ def _plan(
     if settings.own_role:
         counts = leave_out(counts, choice.fields, settings.own_role)
     planned = plan(counts, choice)
-    report_balance(balance, selected=selection.timed)
+    report_balance(balance, selected=selection.timed, selection=selection)
     if own := found - sum(counts.values()):
         say(f"{own:,} calls are not published: the tracker made them in order to track")
     if planned.excluded:

@@ -7,7 +7,7 @@ from typing import IO
 import click
 
 from apitracker.cli.options import choosing, store_option
-from apitracker.cli.output import keep_apart, say
+from apitracker.cli.output import coverage, keep_apart, say
 from apitracker.core.selection import parse_selection
 from apitracker.core.times import write
 from apitracker.settings import Settings
@@ -95,13 +95,15 @@ def report(  # noqa: PLR0913 - options of a command
     from apitracker.local.store import Store
     from apitracker.local.web.views import ask
 
-    parse_selection(since, until, where)
+    selected = parse_selection(since, until, where)
     store = Store(path or settings.store)
     keep_apart(output, store.path)
-    with store.reading(required=True):
-        pass  # a store that is not there is no empty one
+    with store.reading(required=True) as db:  # a store that is not there is no empty one
+        covered = coverage(db, store.path, selected, empty=False)
     times = [("since", since), ("until", until)]
     selection = [(name, write("second", time)) for name, time in times if time is not None]
     selection += [("where", text) for text in where]
     page = report.write(report.gather(partial(ask, store.path), selection))
     output.write(page)  # not before there is something: the file is emptied when it is opened
+    if covered:
+        say(covered)

@@ -33,6 +33,18 @@ class Selection(Struct, frozen=True):
         bounded = self.since is not None or self.until is not None
         return bounded or any(field in WIDTHS for field in self.where)
 
+    def is_within(self, first: int, last: int) -> bool:
+        """Tell whether all times asked for lie between the seconds *first* and *last*, included."""
+        if self.until is None:
+            return self.since is None  # else it is asked until now
+        return (self.since is None or first <= self.since) and self.until <= last + 1
+
+    def is_outside(self, first: int, last: int) -> bool:
+        """Tell whether no time asked for lies between the seconds *first* and *last*, included."""
+        return (self.since is not None and last < self.since) or (
+            self.until is not None and self.until <= first
+        )
+
     @property
     def plain(self) -> tuple[str, ...]:
         """The other fields that it takes."""

@@ -36,13 +36,18 @@ HEADLINE: Final = ("eventSource", "eventName", "caller", "recipientAccountId", "
 
 
 class Extent(NamedTuple):
-    """What is in a store: its logs and calls, the events that it knows, its first and last time."""
+    """
+    What is in a store: its logs and calls, the events that it knows, its first and last time.
+
+    *origin* is that of its calls, as `local.origins` has it.
+    """
 
     logs: int
     calls: int
     events: int
     first: int | None
     last: int | None
+    origin: str
 
 
 class Totals(NamedTuple):
@@ -97,7 +102,11 @@ class Stack(NamedTuple):
 
 
 class Balance(NamedTuple):
-    """What became of all records of a store, and of logs that could not be read."""
+    """
+    What became of all records of a store, and of logs that could not be read.
+
+    *fault* says what does not add up; None where all does, as it always should.
+    """
 
     logs: int
     received: int
@@ -108,6 +117,7 @@ class Balance(NamedTuple):
     rejections: list[tuple[str, str, str]]
     unreadable: int
     unread: list[tuple[str, str]]
+    fault: str | None
 
 
 def extent(db: Connection) -> Extent:
@@ -119,7 +129,8 @@ def extent(db: Connection) -> Extent:
             SELECT (SELECT count(*) FROM logs),
                 (SELECT coalesce(sum(calls), 0)::BIGINT FROM days),
                 (SELECT count(*) FROM events),
-                (SELECT min(second) FROM counts), (SELECT max(second) FROM counts)
+                (SELECT min(second) FROM counts), (SELECT max(second) FROM counts),
+                (SELECT origin FROM about)
             """,
         )
     )
@@ -465,14 +476,33 @@ def balance(db: Connection, most: int) -> Balance:
     skipped = db.execute(
         "SELECT kind, sum(records)::BIGINT FROM skipped GROUP BY kind ORDER BY kind"
     ).fetchall()
-    rejections = db.execute(
-        f"FROM faults WHERE place <> '' ORDER BY name, rowid LIMIT {int(most)}"
-    ).fetchall()
-    (unreadable,) = _one(db, "SELECT count(*) FROM faults WHERE place = ''")
+    rejections = db.execute(f"FROM faults ORDER BY name, rowid LIMIT {int(most)}").fetchall()
+    (unreadable,) = _one(db, "SELECT count(*) FROM unread")
     unread = db.execute(
-        f"SELECT name, reason FROM faults WHERE place = '' ORDER BY name LIMIT {int(most)}"
+        f"SELECT name, fault FROM unread ORDER BY name, path LIMIT {int(most)}"
     ).fetchall()
-    return Balance._make((*logs, dict(skipped), rejections, unreadable, unread))
+    found = Balance._make((*logs, dict(skipped), rejections, unreadable, unread, None))
+    return found._replace(fault=_imbalance(db, found))
+
+
+def _imbalance(db: Connection, found: Balance) -> str | None:
+    """Word what does not add up, or return None. Only calls of known series are in any answer."""
+    received, counted = found.received, found.counted
+    rest = counted + found.duplicates + found.rejected + sum(found.skipped.values())
+    way_on = "this store is damaged: ingest the logs into a new file"
+    if received != rest:
+        return f"{received:,} records were received, and {rest:,} are accounted for; {way_on}"
+    for table in ("counts", "days"):
+        (calls,) = _one(
+            db,
+            f"""
+            SELECT coalesce(sum(calls), 0)::BIGINT
+            FROM {table} SEMI JOIN series ON series.id = {table}.series
+            """,
+        )
+        if calls != counted:
+            return f"{counted:,} records were counted, and {calls:,} calls are kept; {way_on}"
+    return None
 
 
 # --- SQL ----------------------------------------------------------------------------------------

@@ -20,29 +20,47 @@ def question(max_bytes: int) -> Question:
 
 
 def unknown(founds: Iterable[Found], store: Store, balance: Balance) -> Iterator[Found]:
-    """Leave out what was ingested before and has not changed since; *balance* takes it in."""
+    """
+    Leave out logs that were ingested before and have not changed; *balance* takes them in.
+
+    So are those that could not be read, as long as it is of no use to try again.
+    """
     known = store.known()
     for found in founds:
-        if found.etag and (found.name, found.etag) in known:
+        place = (found.path, found.etag)
+        if found.etag and place in known.read:
             balance.known += 1
+        elif found.etag and place in known.unread:
+            balance.known_unread += 1
         else:
             yield found
 
 
-def ingest(readings: Iterable[Reading | Unread], store: Store, balance: Balance) -> None:
+def ingest(
+    readings: Iterable[Reading | Unread], store: Store, balance: Balance, *, mix: bool = False
+) -> None:
     """
     Add *readings* to *store*; *balance* takes them in.
 
-    Each batch is added whole or not at all, so whatever ends this, a second run completes it.
+    Each batch is added whole or not at all, so whatever ends this, a second run completes it. A
+    store that is not there is made when the first log has been read. *mix* is that of `Store.add`.
     """
     batch: list[Reading | Unread] = []
     events = 0
+    is_wanted = store.path.exists()
     begun = time.monotonic()
     for reading in readings:
         batch.append(reading)
-        events += len(reading.index) if isinstance(reading, Reading) else 0
-        if events >= BATCH_EVENTS or time.monotonic() - begun > BATCH_SECONDS:
-            store.add(batch, balance)
+        if isinstance(reading, Reading):
+            events += len(reading.index)
+            is_wanted = True
+        full = events >= BATCH_EVENTS or time.monotonic() - begun > BATCH_SECONDS
+        if full and is_wanted:
+            store.add(batch, balance, mix=mix)
             batch, events, begun = [], 0, time.monotonic()
-    store.add(batch, balance)
-    store.compact()
+    if is_wanted:
+        if batch:
+            store.add(batch, balance, mix=mix)
+        store.compact()
+    else:
+        balance.unread += (each for each in batch if isinstance(each, Unread))

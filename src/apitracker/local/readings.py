@@ -24,6 +24,7 @@ from apitracker.core.selection import ALL, Selection, predicate
 from apitracker.core.tally import WIDTHS, Row, column, rows
 from apitracker.errors import LogError, ServiceError, SourceError, WorkerError
 from apitracker.local import sources
+from apitracker.local.origins import origin_of
 from apitracker.local.sources import Found
 
 TASK_BYTES: Final = 2 * 1024 * 1024  # of logs, as found, in one task: less is not worth its passing
@@ -68,7 +69,9 @@ class Reading(Struct, frozen=True):
     is `OUTSIDE`.
 
     *duplicates* repeat an event of the same log; those that repeat another log's come to light
-    when readings are put together.
+    when readings are put together. *first* and *last* are the seconds of its first and last call,
+    selected or not, None where there is no call or the question has no seconds. *origin* is that of
+    its first call, as `local.origins` has it, empty where there is none.
     """
 
     found: Found
@@ -82,6 +85,9 @@ class Reading(Struct, frozen=True):
     duplicates: int
     skipped: Counter[str]
     rejected: list[Rejected]
+    first: int | None = None
+    last: int | None = None
+    origin: str = ""
 
     @property
     def received(self) -> int:
@@ -94,10 +100,15 @@ NO_EVENT: Final = xxh3_64_intdigest(b"")
 
 
 class Unread(Struct, frozen=True):
-    """A log that could not be read whole, and why: nothing of it is counted."""
+    """
+    A log that could not be read whole, and why: nothing of it is counted.
+
+    *lasting* says that it is of no use to read it again before it has changed.
+    """
 
     found: Found
     fault: str
+    lasting: bool = False
 
 
 def read(found: Found, question: Question) -> Reading | Unread:
@@ -108,7 +119,7 @@ def read(found: Found, question: Question) -> Reading | Unread:
         log = sources.read(found.name, max_bytes=question.max_bytes)
         return read_log(log, found, question)
     except LogError as e:
-        return Unread(found, e.fault)
+        return Unread(found, e.fault, e.lasting)
     except (SourceError, ServiceError) as e:
         return Unread(found, str(e).removeprefix(f"{found.name}: "))
 
@@ -123,6 +134,7 @@ def read_log(log: Log, found: Found, question: Question) -> Reading:
     duplicates = 0
     skipped: Counter[str] = Counter()
     rejected: list[Rejected] = []
+    origin = ""
     fields = (*question.by, *selection.where)
     for part in parts(log, max_bytes=question.max_bytes, fields=fields, recorded=question.recorded):
         calls = part.calls + part.duplicates if question.keep_duplicates else part.calls
@@ -134,6 +146,9 @@ def read_log(log: Log, found: Found, question: Question) -> Reading:
             events.extend(map(xxh3_64_intdigest, map(str.encode, column(calls, "eventID"))))
         skipped.update(part.skipped)
         rejected.extend(part.rejected)
+        if not origin and calls:
+            origin = origin_of(calls[0].eventID)
+    seconds = [second for second, _ in pairs] if time == "second" else []
     if selection != ALL:
         table, pairs, index = _select(table, pairs, index, question, plain)
     # Rows are numbered in the order in which they come, and so are a Counter's keys.
@@ -150,6 +165,9 @@ def read_log(log: Log, found: Found, question: Question) -> Reading:
         duplicates,
         skipped,
         rejected,
+        min(seconds, default=None),
+        max(seconds, default=None),
+        origin,
     )
 
 

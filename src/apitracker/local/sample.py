@@ -27,6 +27,7 @@ from typing import NamedTuple
 from isal import igzip
 
 from apitracker.errors import UsageError
+from apitracker.local.origins import TAG, VERSION
 from apitracker.local.scenario import (
     BROKEN,
     BUCKET,
@@ -231,6 +232,14 @@ def _uuid(digits: str, at: int) -> str:
     )
 
 
+def _event_id(digits: str, at: int) -> str:
+    """Cut an eventID out of hex *digits* that `local.origins` recognises."""
+    return (
+        f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{VERSION}{digits[at + 13 : at + 16]}"
+        f"-a{digits[at + 17 : at + 20]}-{TAG}"
+    )
+
+
 def _stamp(moment: datetime) -> str:
     """Write *moment* the way CloudTrail does."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
@@ -317,7 +326,7 @@ class _Cast:
                 error = self._failure(part, api, session)
             values["error"] = error
             values["time"] = stamps[second]
-            values["event"] = _uuid(digits, at)
+            values["event"] = _event_id(digits, at)
             values["request"] = _uuid(digits, at + 32)
             values["id"] = digits[at + 64 : at + 80]
             if kind in SHARING:
@@ -509,7 +518,7 @@ def _insight(moment: datetime, state: str, kind: str, shared: str, rng: random.R
             "eventVersion": "1.09",
             "eventTime": _stamp(moment),
             "awsRegion": INCIDENT.place.region,
-            "eventID": _uuid(rng.randbytes(16).hex(), 0),
+            "eventID": _event_id(rng.randbytes(16).hex(), 0),
             "eventType": "AwsCloudTrailInsight",
             "recipientAccountId": INCIDENT.place.account,
             "sharedEventID": shared,

@@ -16,9 +16,9 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from apitracker.account import clients
 from apitracker.core.compression import MAX_BYTES
@@ -51,6 +51,8 @@ of calls that are in the log files already, and are no calls themselves. A file 
 them is read when it is named.
 """
 
+FIRST_YEAR = 2013  # CloudTrail began in November
+
 PIECE_BYTES = 16 * 1024 * 1024  # of a file at a time; most logs are shorter
 
 _S3 = "s3://"
@@ -77,6 +79,13 @@ class Found(NamedTuple):
     size: int
     etag: str = ""
 
+    @property
+    def path(self) -> str:
+        """The name as it is from any folder: absolute, unless it is of S3 or standard input."""
+        if self.name == "-" or self.name.startswith(_S3):
+            return self.name
+        return os.path.abspath(self.name)  # noqa: PTH100 - a Path takes ten times as long
+
 
 class _Days(NamedTuple):
     """
@@ -88,6 +97,23 @@ class _Days(NamedTuple):
     first: str = "0000/00/00"
     last: str = "9999/99/99"
     minute: str = ""
+
+    def __str__(self) -> str:
+        """Write it as a sentence goes on."""
+        parts = []
+        if self.first > "0001":
+            parts.append(f"from {self.first}")
+        if self.last < "9999":
+            parts.append(f"to {self.last}")
+        days = f"the folders of the days {' '.join(parts)}"
+        if not self.minute:
+            return days
+        day, clock = self.minute.split("T")
+        stamp = f"{day[:4]}-{day[4:6]}-{day[6:]}T{clock[:2]}:{clock[2:]}Z"
+        return f"{days}, at logs delivered from {stamp} on"
+
+
+Offer: TypeAlias = Callable[[str, _Days], Iterator[Found]]
 
 
 def find(source: str, *, since: int | None = None, until: int | None = None) -> Iterator[Found]:
@@ -104,8 +130,8 @@ def find(source: str, *, since: int | None = None, until: int | None = None) -> 
     `NOT_LOGS`. Links are followed, a folder is entered once. A folder or a link that cannot be
     looked into is found as it is, so that `read` names it and the rest is not lost.
 
-    `SourceError`, once it is iterated over, when *source* is missing, cannot be read or holds
-    no log at any time; no log between *since* and *until* is no error.
+    `SourceError`, once it is iterated over, when *source* is missing, cannot be read, or holds no
+    log that is wanted; then it says where was looked, and which log is the newest there.
     """
     offer = _objects if source.startswith(_S3) else _files
     days = _days(since, until)
@@ -113,11 +139,47 @@ def find(source: str, *, since: int | None = None, until: int | None = None) -> 
     for found in offer(source, days):
         empty = False
         yield found
-    if empty and next(offer(source, _Days()), None) is None:
-        raise SourceError(
-            f"{source}: there are no log files in it: check the name; hidden files and what is "
+    if empty:
+        raise SourceError(f"{source}: {_nothing(offer, source, days)}")
+
+
+def _nothing(offer: Offer, source: str, days: _Days) -> str:
+    """Word that *source* holds no log of *days*, and what it does hold."""
+    if next(offer(source, _Days()), None) is None:
+        return (
+            "there are no log files in it: check the name; hidden files and what is "
             f"in {' or '.join(sorted(NOT_LOGS))} are read only when they are named"
         )
+    near = max(offer(source, days._replace(minute="")), key=_delivered, default=None)
+    newest = near or _newest(offer, source)
+    what = "the last one before that" if near else "the newest one"
+    return f"no log there may hold calls of that time: looked at {days}; {what} is {newest.name}"
+
+
+def _newest(offer: Offer, source: str) -> Found:
+    """
+    Find the log that was delivered last, going by CloudTrail's folders; there is at least one.
+
+    Years, then months, then days are tried from the last one back, as a bucket cannot be listed
+    backwards. All logs are in such folders: others would have been found for any day.
+    """
+    year = time.gmtime().tm_year
+    years = [(f"{y:04}/00/00", f"{y:04}/99/99") for y in range(year, FIRST_YEAR - 1, -1)]
+    first, last = _last_with_logs(offer, source, [(f"{year + 1:04}/00/00", "9999/99/99"), *years])
+    if first[:4] == last[:4]:
+        months = [(f"{first[:4]}/{m:02}/00", f"{first[:4]}/{m:02}/99") for m in range(12, 0, -1)]
+        first, last = _last_with_logs(offer, source, months)
+        each = [f"{first[:7]}/{day:02}" for day in range(31, 0, -1)]
+        first, last = _last_with_logs(offer, source, [(day, day) for day in each])
+    return max(offer(source, _Days(first, last)), key=_delivered)
+
+
+def _last_with_logs(
+    offer: Offer, source: str, periods: Sequence[tuple[str, str]]
+) -> tuple[str, str]:
+    """Return the first of *periods*, which go back in time, that has a log; else any time."""
+    found = (each for each in periods if next(offer(source, _Days(*each)), None))
+    return next(found, ("0000/00/00", "9999/99/99"))
 
 
 def read(name: str, *, max_bytes: int = MAX_BYTES) -> Log:
@@ -181,6 +243,13 @@ def _early(path: str, days: _Days) -> bool:
     return delivered is not None and delivered[1] < days.minute
 
 
+def _delivered(found: Found) -> tuple[str, str]:
+    """Return when a log was delivered, going by its name or else its folder, to sort by."""
+    name, day = _DELIVERED.search(found.name), _DAY.search(found.name)
+    stamp = name[1] if name else day[1].replace("/", "") if day else ""
+    return stamp, found.name
+
+
 # Files
 
 
@@ -232,7 +301,14 @@ def _below(path: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Fo
 
 
 def _file(path: str, status: os.stat_result) -> Found:
-    return Found(path, status.st_size, f"{status.st_mtime_ns}-{status.st_size}")
+    """
+    Describe a file that was found, with an etag that no other state of it or other file has.
+
+    Whoever writes a file can set its time of modification, but not its time of change; another file
+    of the same name has another inode.
+    """
+    state = (status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size)
+    return Found(path, status.st_size, "-".join(map(str, state)))
 
 
 def _matches(pattern: str, days: _Days) -> Iterator[Found]:

@@ -1,5 +1,5 @@
 """
-The embedded store: counts in one DuckDB file. All SQL is here, and in `local.figures`.
+The embedded store: counts in one DuckDB file. All SQL is here, in `local.schema` and `.figures`.
 
 Counts are appended and added up on reading, which DuckDB does faster than it could look up and
 change a row; `Store.compact` adds them up for good now and then. A count knows its second and its
@@ -14,10 +14,11 @@ import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import duckdb
 import numpy as np
@@ -26,16 +27,17 @@ from apitracker.core.model import Key, Tally
 from apitracker.core.outcomes import OUTCOMES, classify
 from apitracker.core.selection import ALL, Selection, matcher
 from apitracker.core.tally import WIDTHS, Row, require_fields
-from apitracker.errors import StoreError
+from apitracker.errors import StoreError, UsageError
+from apitracker.local.origins import MIXED, merge_origins
 from apitracker.local.readings import NO_EVENT, Reading, Unread
+from apitracker.local.schema import SCHEMA, TABLES, UPGRADES
 from apitracker.local.totals import Balance
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 
-SCHEMA: Final = 1
+VERSION: Final = metadata.version("apitracker")
 WAIT_SECONDS: Final = 10.0  # for another process to close the file
 SERIES: Final = Key._fields[1:]
-KINDS: Final = {"failed_without_code": "BOOLEAN"}  # of columns that hold no text
 LARGEST: Final = 2**63 - 1  # rows that can be asked for
 FAULTS_KEPT: Final = 1_000  # of one log; how many there were in all is kept as well
 
@@ -47,25 +49,16 @@ CLOSED: Final[dict[str, str | bool | int | float | list[str]]] = {
 """DuckDB would fetch an extension from its makers for a file that is SQLite's, and a view in a
 file that somebody else made could read other files."""
 
-TABLES: Final = f"""
-CREATE TABLE about (schema_version INTEGER, compacted BIGINT);
-INSERT INTO about VALUES ({SCHEMA}, 0);
-CREATE TABLE logs (
-    id VARCHAR, name VARCHAR, size BIGINT, etag VARCHAR, received BIGINT, counted BIGINT,
-    duplicates BIGINT, rejected BIGINT
-);
-CREATE TABLE skipped (log VARCHAR, kind VARCHAR, records BIGINT);
-CREATE TABLE faults (name VARCHAR, place VARCHAR, reason VARCHAR);
-CREATE TABLE series (
-    id INTEGER, {", ".join(f"{field} {KINDS.get(field, 'VARCHAR')}" for field in SERIES)}
-);
-CREATE TABLE counts (second BIGINT, series INTEGER, calls BIGINT);
-CREATE TABLE days (second BIGINT, series INTEGER, calls BIGINT);
-CREATE TABLE events (event UBIGINT, day INTEGER);
-"""
-"""*days* are *counts* added up by day, where *second* is the day's first; what is asked of days
-or of all time is answered from it. *faults* with an empty place are logs that could not be read.
-*events* are hashes of eventIDs; their days, counted from 1970, are there to forget them by."""
+
+class Known(NamedTuple):
+    """
+    Logs that need not be read again, each by path and etag.
+
+    *read* are in the store; *unread* could not be read by this apitracker.
+    """
+
+    read: set[tuple[str, str]]
+    unread: set[tuple[str, str]]
 
 
 class Store:
@@ -73,32 +66,41 @@ class Store:
     Counts in the DuckDB file at *path*, which is made when something is first added.
 
     Every method opens the file, waits up to `WAIT_SECONDS` for others to close it, and closes it
-    again. `StoreError` when that fails, or when the file is no store of this version.
+    again; a store of an older schema is upgraded first. `StoreError` when that fails, or when the
+    file is not a store, or one of a newer schema.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._numbers: dict[Row, int] = {}  # series are only ever added, so this stays right
+        self._numbers: dict[Row, int] = {}  # of the series in the file, as it is in this state:
+        self._state: Row = ()
 
     # --- writing --------------------------------------------------------------------------------
 
-    def add(self, readings: Sequence[Reading | Unread], balance: Balance) -> None:
+    def add(
+        self, readings: Sequence[Reading | Unread], balance: Balance, *, mix: bool = False
+    ) -> None:
         """
         Add what *readings* hold by the fields of Key: all of it or, if that fails, none.
 
         A log that was added before changes nothing, nor does an event that was counted before.
-        *balance* takes in each reading.
+        *balance* takes in each reading. `UsageError` if real and synthetic calls would come
+        together, unless *mix* allows that.
         """
+        if not (mix or self.path.exists()):
+            _require_one_origin(self.path, "", readings)  # before there is a file
         with self._write() as db:
             done = Balance()
             read = _unknown(db, readings, done)
+            _update_origin(db, self.path, read, mix=mix)
             numbers = self._number(db, [series for r in read for series in r.table])
             calls, duplicates = _fresh(db, read)
             seconds = _joined(np.int64, (r.times for r in read))
             _append(db, seconds, _series(read, numbers), calls)
             for reading, repeated in zip(read, duplicates, strict=True):
                 done.add(reading, duplicates=repeated)
-            _note(db, read, duplicates, done)
+            _note(db, read, duplicates)
+            _note_places(db, readings)
         balance.update(done)
 
     def add_tally(self, id: str, tally: Tally) -> None:  # noqa: A002 - as in Log
@@ -112,8 +114,11 @@ class Store:
                 np.array(self._number(db, [key[1:] for key in tally]), np.int32),
                 np.fromiter(tally.values(), np.int64, len(tally)),
             )
-            total = tally.total()
-            db.execute("INSERT INTO logs VALUES (?, '', 0, '', ?, ?, 0, 0)", [id, total, total])
+            seconds = [key[0] for key in tally]
+            db.execute(
+                "INSERT INTO logs VALUES ($1, '', 0, $2, $3, $4, $4, 0, 0)",
+                [id, min(seconds, default=None), max(seconds, default=None), tally.total()],
+            )
 
     def forget_events(self, before: int) -> None:
         """
@@ -122,11 +127,15 @@ class Store:
         The counts stay, and so do the ids of logs. An event that comes again in another log
         after it was forgotten is counted again; CloudTrail tries to deliver for 30 days.
         """
+        if not self.path.exists():
+            return
         with self._write() as db:
             db.execute("DELETE FROM events WHERE day < ?", [before // WIDTHS["day"]])
 
     def compact(self) -> None:
         """Add up counts of the same second and series, once there are twice as many as before."""
+        if not self.path.exists():
+            return
         with self._write() as db:
             many = "SELECT (SELECT count(*) FROM counts) > 2 * compacted FROM about"
             if db.execute(many).fetchone() != (True,):
@@ -159,11 +168,14 @@ class Store:
         with self.reading(required=True) as db:
             return top(db, by, limit=limit, selection=selection)
 
-    def known(self) -> set[tuple[str, str]]:
-        """Give the name and etag of each log that was added from where it can be told unchanged."""
+    def known(self) -> Known:
+        """Return the logs that have an etag and need not be read again while it stays."""
         with self.reading() as db:
-            rows = db.execute("SELECT name, etag FROM logs WHERE etag <> ''").fetchall()
-        return {(name, etag) for name, etag in rows}
+            read = db.execute("FROM places").fetchall()
+            unread = db.execute(
+                "SELECT path, etag FROM unread WHERE etag <> '' AND tried_by = ?", [VERSION]
+            ).fetchall()
+        return Known({(path, etag) for path, etag in read}, {(path, etag) for path, etag in unread})
 
     @contextmanager
     def reading(self, *, required: bool = False) -> Iterator[Connection]:
@@ -171,20 +183,25 @@ class Store:
         Open the file for questions, those of `local.figures` too.
 
         A store that is not there yet, or that nothing was added to, is one without calls; where it
-        is *required* that is a `StoreError`.
+        is *required* that is a `StoreError`. A store of an older schema is upgraded first.
         """
         fault = "no such store; make one with: apitracker ingest SOURCE"
         if self.path.exists():
             with _open(self.path, read_only=True) as db:
-                if not _is_empty(db):
-                    _require_schema(db, self.path)
+                schema = _schema_of(db, self.path)
+                if schema == SCHEMA:
+                    yield db
+                    return
+            if schema:
+                self._upgrade(schema)
+                with _open(self.path, read_only=True) as db:
                     yield db
                     return
             fault = "nothing is in this store; run apitracker ingest"
         if required:
             raise StoreError(f"{self.path}: {fault}")
         with duckdb.connect(config=CLOSED) as db:
-            db.execute(TABLES)
+            _make_tables(db)
             yield db
 
     # --- opening --------------------------------------------------------------------------------
@@ -194,33 +211,63 @@ class Store:
         """Open the file for one transaction."""
         try:
             with _open(self.path, read_only=False) as db:
-                if _is_empty(db):
-                    db.execute(f"BEGIN; {TABLES} COMMIT")
-                _require_schema(db, self.path)
+                _prepare(db, self.path)
                 db.execute("BEGIN")
                 yield db
                 db.execute("COMMIT")
         except BaseException:
             self._numbers.clear()  # what was numbered here has been rolled back
+            self._state = ()
             raise
 
+    def _upgrade(self, schema: int) -> None:
+        """Bring the file, which has an older *schema*, to the schema of this apitracker."""
+        try:
+            with _open(self.path, read_only=False) as db:
+                _prepare(db, self.path)
+        except UnopenedError as e:
+            raise StoreError(
+                f"{self.path}: this store has schema {schema}, which has to be upgraded to {SCHEMA}"
+                f" before it is read, and it cannot be written: {e.fault}; copy it to a folder that"
+                " you may write in, and give that file to --store"
+            ) from e
+
     def _number(self, db: Connection, table: Sequence[Row]) -> list[int]:
-        """Give the number of each series of *table*; what is new gets one in the store."""
+        """
+        Return the number of each series of *table*; a new one is added to the store.
+
+        The numbers that are known are those of the file only while it is in the same state: another
+        process may have added series, and the file may have been replaced by another store, or by
+        an older copy of this one.
+        """
         known = self._numbers
         names = ", ".join(SERIES)
-        added = f"SELECT {names} FROM series WHERE id >= ? ORDER BY id"
-        for series in db.execute(added, [len(known)]).fetchall():
-            known[series] = len(known)
+        state = _state_of(db)
+        if state != self._state:
+            held = db.execute(f"SELECT {names} FROM series ORDER BY id").fetchall()
+            known.clear()
+            known.update(zip(held, range(len(held)), strict=True))
         first = len(known)
         numbers = [known.setdefault(series, len(known)) for series in table]
         new = list(islice(known, first, None))
         columns = dict(zip(SERIES, zip(*new, strict=True), strict=True)) if new else {}
         if new:
             _insert(db, "series", id=range(first, len(known)), **columns)
+            db.execute("UPDATE about SET series_state = uuid()")
+            state = _state_of(db)
+        self._state = state
         return numbers
 
 
 # --- opening ------------------------------------------------------------------------------------
+
+
+class UnopenedError(StoreError):
+    """The file cannot be opened, or not for writing."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path}: this store cannot be opened: {fault}")
+        self.fault = fault
 
 
 @contextmanager
@@ -248,8 +295,7 @@ def _connect(path: Path, *, read_only: bool) -> Connection:
             raise StoreError(f"{path}: name the store in UTF-8: DuckDB takes no other") from e
         except duckdb.Error as e:
             if "Could not set lock" not in str(e):
-                fault = str(e).splitlines()[0]
-                raise StoreError(f"{path}: this store cannot be opened: {fault}") from e
+                raise UnopenedError(path, str(e).splitlines()[0]) from e
             if time.monotonic() > until:
                 raise StoreError(
                     f"{path}: another process has had this store open for {WAIT_SECONDS:.0f} s; "
@@ -258,27 +304,61 @@ def _connect(path: Path, *, read_only: bool) -> Connection:
         time.sleep(0.02)
 
 
-def _is_empty(db: Connection) -> bool:
-    """Tell whether the first ingest into this file was ended before it had added anything."""
+def _prepare(db: Connection, path: Path) -> None:
+    """Make the tables of a new store, or upgrade those of an older one."""
+    schema = _schema_of(db, path)
+    if schema == SCHEMA:
+        return
+    db.execute("BEGIN")
+    if schema == 0:
+        _make_tables(db)
+    else:
+        for older in range(schema, SCHEMA):
+            db.execute(UPGRADES[older])
+        db.execute("UPDATE about SET schema_version = ?, made_by = ?", [SCHEMA, VERSION])
+    db.execute("COMMIT")
+
+
+def _make_tables(db: Connection) -> None:
+    db.execute(TABLES)
+    db.execute("INSERT INTO about VALUES (?, ?, uuid(), uuid(), '', 0)", [SCHEMA, VERSION])
+
+
+def _schema_of(db: Connection, path: Path) -> int:
+    """
+    Return the schema of the store, 0 if it was made and nothing was added to it yet.
+
+    `StoreError` if this apitracker cannot read it.
+    """
     try:
-        db.execute("FROM about")
-    except duckdb.CatalogException:
+        found = db.execute("SELECT schema_version FROM about").fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):
         # Asked only now: to list the tables takes longer than most questions.
-        return db.execute("FROM duckdb_tables()").fetchone() is None
-    return False
-
-
-def _require_schema(db: Connection, path: Path) -> None:
-    try:
-        found = db.execute("SELECT schema_version FROM about").fetchone()
-    except duckdb.CatalogException:
-        found = None
-    if found != (SCHEMA,):
-        version = f"version {found[0]}" if found else "no version"
+        if db.execute("FROM duckdb_tables()").fetchone() is None:
+            return 0
+        found = []
+    schema = found[0][0] if found else None
+    if not isinstance(schema, int) or schema < 1:
         raise StoreError(
-            f"{path}: this store has {version} of the schema, and this apitracker wants {SCHEMA}; "
-            "ingest the logs into a new file"
+            f"{path}: this store has no version of the schema: another program has made it; give"
+            " another file to --store"
         )
+    if schema > SCHEMA:
+        raise StoreError(_newer(db, path, schema))
+    return schema
+
+
+def _newer(db: Connection, path: Path, schema: int) -> str:
+    """Word what is wrong with a store that has a newer *schema*."""
+    try:
+        ((maker,),) = db.execute("SELECT made_by FROM about").fetchall()
+    except duckdb.BinderException:
+        maker = ""
+    needed = f"apitracker {maker}" if maker else "a newer apitracker"
+    return (
+        f"{path}: this store has version {schema} of the schema, and this apitracker ({VERSION})"
+        f" reads up to version {SCHEMA}; use {needed}"
+    )
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -380,7 +460,36 @@ def _fresh(db: Connection, read: Sequence[Reading]) -> "tuple[np.ndarray[Any, An
     return counts, np.diff(repeated).tolist()
 
 
-def _note(db: Connection, read: Sequence[Reading], duplicates: list[int], done: Balance) -> None:
+def _state_of(db: Connection) -> Row:
+    """Return what is another in another store, and after series were added."""
+    state: Row = db.execute("SELECT store, series_state FROM about").fetchall()[0]
+    return state
+
+
+def _update_origin(db: Connection, path: Path, read: Sequence[Reading], *, mix: bool) -> None:
+    """Keep where the calls come from. `UsageError` if they must not come together."""
+    ((held,),) = db.execute("SELECT origin FROM about").fetchall()
+    if not (mix or held == MIXED):
+        _require_one_origin(path, held, read)
+    origin = merge_origins([held, *(r.origin for r in read)])
+    if origin != held:
+        db.execute("UPDATE about SET origin = ?", [origin])
+
+
+def _require_one_origin(path: Path, held: str, readings: Sequence[Reading | Unread]) -> None:
+    """`UsageError` if real and synthetic calls are among those that are *held* and *readings*."""
+    read = [r for r in readings if isinstance(r, Reading) and r.origin]
+    if merge_origins([held, *(r.origin for r in read)]) != MIXED:
+        return
+    first = held or read[0].origin
+    other = next(r for r in read if r.origin != first)
+    raise UsageError(
+        f"{path}: the calls of {other.found.name} are {other.origin}, and those of this store are"
+        f" {first}; give another file to --store, or add --mix to count them together"
+    )
+
+
+def _note(db: Connection, read: Sequence[Reading], duplicates: list[int]) -> None:
     """Write down what became of each log and its records."""
     if read:
         _insert(
@@ -389,7 +498,8 @@ def _note(db: Connection, read: Sequence[Reading], duplicates: list[int], done: 
             id=[r.id for r in read],
             name=[_unicode(r.found.name) for r in read],
             size=[r.found.size for r in read],
-            etag=[r.found.etag for r in read],
+            first=[r.first for r in read],
+            last=[r.last for r in read],
             received=[r.received for r in read],
             counted=[len(r.index) - n for r, n in zip(read, duplicates, strict=True)],
             duplicates=[r.duplicates + n for r, n in zip(read, duplicates, strict=True)],
@@ -399,17 +509,38 @@ def _note(db: Connection, read: Sequence[Reading], duplicates: list[int], done: 
     if skipped:
         logs, kinds, records = zip(*skipped, strict=True)
         _insert(db, "skipped", log=logs, kind=kinds, records=records)
-    faults = [(_unicode(r.found.name), "", _unicode(r.fault)) for r in done.unread]
-    faults += [
+    faults = [
         (_unicode(r.found.name), f.place, f.reason) for r in read for f in r.rejected[:FAULTS_KEPT]
     ]
-    names = list(
-        {_unicode(found.name) for found in [r.found for r in read] + [r.found for r in done.unread]}
-    )
-    db.execute("DELETE FROM faults WHERE name IN (SELECT unnest($1))", [names])
     if faults:
         found, places, reasons = zip(*faults, strict=True)
         _insert(db, "faults", name=found, place=places, reason=reasons)
+
+
+def _note_places(db: Connection, readings: Sequence[Reading | Unread]) -> None:
+    """Write down where logs were found, those that are known too, and which could not be read."""
+    by_path = {_unicode(reading.found.path): reading for reading in readings}
+    names = [_unicode(reading.found.name) for reading in readings]
+    # Schema 1 had no paths but names, which stand in their place.
+    db.execute("DELETE FROM unread WHERE path IN (SELECT unnest($1))", [[*by_path, *names]])
+    known = {
+        path: each.found.etag
+        for path, each in by_path.items()
+        if isinstance(each, Reading) and each.found.etag
+    }
+    if known:
+        _insert(db, "places", path=list(known), etag=list(known.values()))
+    unread = {path: each for path, each in by_path.items() if isinstance(each, Unread)}
+    if unread:
+        _insert(
+            db,
+            "unread",
+            path=list(unread),
+            name=[_unicode(each.found.name) for each in unread.values()],
+            etag=[each.found.etag if each.lasting else "" for each in unread.values()],
+            tried_by=[VERSION] * len(unread),
+            fault=[_unicode(each.fault) for each in unread.values()],
+        )
 
 
 def _unicode(name: str) -> str:

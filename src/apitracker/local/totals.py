@@ -18,12 +18,16 @@ class Balance(Struct):
     What became of every log and record: received = counted + duplicates + skipped + rejected.
 
     *known* logs are, byte for byte, ones that were counted before: their records are not received
-    again. *outside* says how many of the counted were not selected. *rejected* and *unread* name
-    the place and the reason of each.
+    again. *known_unread* logs could not be read before and have not changed. *outside* says how
+    many of the counted were not selected. *rejected* and *unread* name the place and the reason of
+    each.
+    *first* and *last* are the seconds of the first and the last call, selected or not, where the
+    question has seconds.
     """
 
     logs: int = 0
     known: int = 0
+    known_unread: int = 0
     received: int = 0
     counted: int = 0
     duplicates: int = 0
@@ -31,6 +35,8 @@ class Balance(Struct):
     skipped: Counter[str] = msgspec.field(default_factory=Counter)
     rejected: list[tuple[str, Rejected]] = msgspec.field(default_factory=list)
     unread: list[Unread] = msgspec.field(default_factory=list)
+    first: int | None = None
+    last: int | None = None
 
     def add(self, reading: Reading, *, duplicates: int = 0) -> None:
         """Take in a log of which *duplicates* more repeat events of other logs."""
@@ -40,11 +46,13 @@ class Balance(Struct):
         self.counted += len(reading.index) - duplicates
         self.skipped.update(reading.skipped)
         self.rejected.extend((reading.found.name, rejected) for rejected in reading.rejected)
+        self._span(reading.first, reading.last)
 
     def update(self, other: "Balance") -> None:
         """Take in what *other* has taken in."""
         self.logs += other.logs
         self.known += other.known
+        self.known_unread += other.known_unread
         self.received += other.received
         self.counted += other.counted
         self.duplicates += other.duplicates
@@ -52,6 +60,11 @@ class Balance(Struct):
         self.skipped.update(other.skipped)
         self.rejected.extend(other.rejected)
         self.unread.extend(other.unread)
+        self._span(other.first, other.last)
+
+    def _span(self, first: int | None, last: int | None) -> None:
+        self.first = min((t for t in (self.first, first) if t is not None), default=None)
+        self.last = max((t for t in (self.last, last) if t is not None), default=None)
 
     @property
     def holds(self) -> bool:

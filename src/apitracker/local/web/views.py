@@ -154,6 +154,13 @@ class About(Answer):
     eventsKept: Annotated[
         int, Field(description="Events that are known by their eventID, and so count once.")
     ]
+    origin: Annotated[
+        str,
+        Field(
+            description="Where the calls come from: real, synthetic (apitracker sample) or mixed;"
+            " empty where there are none."
+        ),
+    ]
 
 
 class Figures(Answer):
@@ -306,6 +313,10 @@ class Reconciliation(Answer):
     rejections: Annotated[list[Rejection], Field(description="The first 200 of them.")]
     unreadable: Annotated[int, Field(description="Logs that could not be read.")]
     unread: Annotated[list[UnreadLog], Field(description="The first 200 of them.")]
+    fault: Annotated[
+        str | None,
+        Field(description="What does not add up, and the way on; null where all does."),
+    ]
 
 
 # --- functions ----------------------------------------------------------------------------------
@@ -325,6 +336,7 @@ def about(store: Store, _: Question) -> About:
         version=VERSION,
         fields=[field for field in FIELDS if field not in UNKEPT],
         eventsKept=extent.events,
+        origin=extent.origin,
     )
 
 
@@ -409,6 +421,7 @@ def reconciliation(store: Store, _: Question) -> Reconciliation:
         ],
         unreadable=balance.unreadable,
         unread=[UnreadLog(log=log, fault=fault) for log, fault in balance.unread],
+        fault=balance.fault,
     )
 
 
