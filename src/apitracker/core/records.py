@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -17,9 +17,11 @@ from apitracker.core.documents import (
     Short,
     UserIdentity,
     View,
+    mend,
     read,
 )
 from apitracker.core.model import Call, Decoded, Log, Rejected
+from apitracker.core.outcomes import classify
 from apitracker.core.selection import matcher
 from apitracker.core.tally import WIDTHS
 from apitracker.core.times import EPOCH, SECOND
@@ -35,9 +37,21 @@ KINDS: Final = {
     "AwsCloudTrailInsight": "insight",
 }
 
-# Notices of S3 to functions and queues have the form of records, and name their source like this.
+# Notices to functions and queues have the form of records, and name their source like aws:s3 or
+# minio:s3. An eventSource of CloudTrail is a host name, which has no colon.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-NOTICE: Final = "aws:"
+NOTICE: Final = ":"
+
+# The services that sign people in, by the first label of eventSource: the console, Identity Center's
+# users and WorkSpaces' smart cards by signin, Identity Center's portal by sso.
+# https://docs.aws.amazon.com/singlesignon/latest/userguide/understanding-sign-in-events.html
+# https://docs.aws.amazon.com/workspaces/latest/adminguide/signin-events.html
+SIGN_IN: Final = frozenset({"signin", "sso", "workspaces"})
+
+# The words for a throttle that AWS caused itself. The page gives them in a sentence of its own; no
+# record of such a throttle was seen.
+# https://docs.aws.amazon.com/ec2/latest/devguide/monitor.html
+AWS_CAUSED: Final = re.compile("AWS operational issue|AwsTriggeredRequestLimitExceeded", re.I)
 
 SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
 
@@ -155,9 +169,10 @@ class _Callers(dict[str, str]):
             head, kind, path = text.partition(":assumed-role/")
             caller = head + kind + path.partition("/")[0]
         else:
-            # AROA…:session and 111122223333:name, but not accounts.google.com:audience:subject
+            # AROA…:session and 111122223333:name, but not accounts.google.com:audience:subject, nor
+            # the hash of a SAML provider, which ends with "=" and has its user's name behind it.
             head = text.partition(":")[0]
-            caller = head if head.isupper() or head.isdigit() else text
+            caller = head if head.isalnum() and (head.isupper() or head.isdigit()) else text
         if len(self) >= REMEMBERED:
             self.clear()
         if len(text) <= 2048:  # noqa: PLR2004 - an ARN's greatest length
@@ -209,17 +224,16 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             record.errorCode,
             READ_ONLY.get(record.readOnly, ""),
             record.eventCategory,
-            record.eventType == "AwsConsoleSignIn" and _sign_in_failed(record),
-            "",
+            record.eventType != "AwsApiCall" and not record.errorCode and _sign_in_failed(record),
+            record.errorCode and _throttle_cause(record),
             record.eventType,
             record.eventVersion,
             event,
         )
-        if not event:
-            if call.eventSource.startswith(NOTICE):
-                fault = f"is a notice of {call.eventSource[:40]}, and no call"
-                rejected.append(Rejected(f"record {place}", fault))
-                continue
+        if NOTICE in call.eventSource:
+            fault = f"is a notice of {call.eventSource[:40]}, and no call"
+            rejected.append(Rejected(f"record {place}", fault))
+        elif not event:
             calls.append(call)
         elif event in seen:
             duplicates.append(call)
@@ -245,20 +259,74 @@ def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
 
 
 def _caller(identity: UserIdentity) -> str:
-    """Name the role behind a session, else the user, else the service, else the kind of caller."""
+    """Name the role behind a session, else the user, else the service, else the person."""
     return (
         identity.sessionContext.sessionIssuer.arn
         or (identity.arn and _CALLERS[identity.arn])
         or identity.invokedBy
-        or (identity.principalId and _CALLERS[identity.principalId])
+        or _person(identity)
+    )
+
+
+def _person(identity: UserIdentity) -> str:
+    """
+    Name a caller that has no ARN: by its principal or user, else by its account and its type.
+
+    A principalId that is the id of an account tells nobody in this account apart, and is passed
+    over: the users of Identity Center, WorkSpaces and directories have their account there.
+    """
+    principal = identity.principalId and _CALLERS[identity.principalId]
+    if principal and not principal.isdigit():
+        return principal
+    return (
+        _text(_members(identity.onBehalfOf).get("userId"))
+        or _text(identity.userName)
+        or (identity.accountId and f"{identity.type} {identity.accountId}".lstrip())
+        or principal
         or identity.type
     )
 
 
 def _sign_in_failed(record: Record | Short) -> bool:
-    """A console sign-in says how it went in responseElements, and has no errorCode."""
+    """
+    Tell whether *record*, which has no errorCode, is a sign-in that failed.
+
+    It says Failure or Success in responseElements or serviceEventDetails, under whatever key.
+    One that says neither has failed if it has an errorMessage.
+    """
+    if record.eventType != "AwsConsoleSignIn":
+        service = record.eventSource.partition(".")[0]  # the same in every AWS partition
+        if service not in SIGN_IN:
+            return False
+    said = [*_members(record.responseElements).values()]
+    said += _members(record.serviceEventDetails).values()
+    if "Failure" in said:
+        return True
+    return "Success" not in said and _text(record.errorMessage) != ""
+
+
+def _throttle_cause(record: Record | Short) -> str:
+    """Tell the cause that the errorMessage of a throttled call gives: "aws", or "" for none."""
+    if classify(record.errorCode, record.eventSource) != "throttled":
+        return ""
+    return "aws" if AWS_CAUSED.search(_text(record.errorMessage)) else ""
+
+
+def _members(raw: msgspec.Raw) -> dict[str, Any]:
+    """Decode an object; anything else has no members."""
+    value = _value(raw)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Return *value*, decoded where it is not yet, if it is a text, else the empty string."""
+    if isinstance(value, msgspec.Raw):
+        value = _value(value)
+    return value if isinstance(value, str) else ""
+
+
+def _value(raw: msgspec.Raw) -> Any:  # noqa: ANN401 - JSON
     try:
-        response = msgspec.json.decode(record.responseElements)
+        return msgspec.json.decode(mend(bytes(raw)))
     except UNREADABLE:
-        return False
-    return isinstance(response, dict) and "Failure" in response.values()
+        return None
