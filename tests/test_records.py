@@ -647,7 +647,10 @@ class TestSignIn:
         [
             ({"serviceEventDetails": {"CredentialVerification": "Failure"}}, True),
             ({"serviceEventDetails": {"CredentialVerification": "Success"}}, False),
-            ({"serviceEventDetails": {"UserAuthentication": "Success"}, "errorMessage": "?"}, False),
+            (
+                {"serviceEventDetails": {"UserAuthentication": "Success"}, "errorMessage": "?"},
+                False,
+            ),
             ({"responseElements": {"Authenticate": "Failure"}}, True),
             ({"errorMessage": "Failed authentication"}, True),
             ({"errorMessage": ""}, False),

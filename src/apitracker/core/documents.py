@@ -22,6 +22,9 @@ from apitracker.errors import LogError
 T = TypeVar("T", bound=Struct)
 
 
+NOTHING: Final = Raw(b"")  # a field that is not there
+
+
 class Issuer(Struct, frozen=True, gc=False):
     """userIdentity.sessionContext.sessionIssuer: the role behind a session."""
 
@@ -45,10 +48,10 @@ class UserIdentity(Struct, frozen=True, gc=False):
     principalId: str = ""
     arn: str = ""
     accountId: str = ""
-    userName: Raw = Raw(b"")
+    userName: Raw = NOTHING
     sessionContext: SessionContext = SessionContext()
     invokedBy: str = ""
-    onBehalfOf: Raw = Raw(b"")
+    onBehalfOf: Raw = NOTHING
 
 
 NOBODY: Final = UserIdentity()
@@ -70,14 +73,14 @@ class Record(Struct, frozen=True, gc=False):
     eventName: str = ""
     awsRegion: str = ""
     errorCode: str = ""
-    errorMessage: Raw = Raw(b"")
-    responseElements: Raw = Raw(b"")
+    errorMessage: Raw = NOTHING
+    responseElements: Raw = NOTHING
     eventID: str = ""
     readOnly: bool | str = ""
     eventType: str = ""
     recipientAccountId: str = ""
     addendum: Addendum | None = None
-    serviceEventDetails: Raw = Raw(b"")
+    serviceEventDetails: Raw = NOTHING
     eventCategory: str = ""
 
 
@@ -96,9 +99,9 @@ class Short(Struct, frozen=True, gc=False):
     eventVersion: ClassVar[str] = ""
     userIdentity: ClassVar[UserIdentity] = NOBODY
     errorCode: ClassVar[str] = ""
-    errorMessage: ClassVar[Raw] = Raw(b"")
-    responseElements: ClassVar[Raw] = Raw(b"")
-    serviceEventDetails: ClassVar[Raw] = Raw(b"")
+    errorMessage: ClassVar[Raw] = NOTHING
+    responseElements: ClassVar[Raw] = NOTHING
+    serviceEventDetails: ClassVar[Raw] = NOTHING
     readOnly: ClassVar[bool | str] = ""
     recipientAccountId: ClassVar[str] = ""
 
@@ -137,9 +140,7 @@ _RECORDS: Final[dict[type[Record | Short], Callable[[bytes | memoryview], list[A
     Short: msgspec.json.Decoder(list[Short]).decode,
     View: msgspec.json.Decoder(list[View]).decode,
 }
-_decode_members = msgspec.json.Decoder(
-    dict[Name, Raw], dec_hook=lambda _, key: Name(key)
-).decode
+_decode_members = msgspec.json.Decoder(dict[Name, Raw], dec_hook=lambda _, key: Name(key)).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 

@@ -11,6 +11,7 @@ import msgspec
 from apitracker.core.compression import MAX_BYTES
 from apitracker.core.documents import (
     NOBODY,
+    NOTHING,
     UNREADABLE,
     Element,
     Record,
@@ -21,7 +22,6 @@ from apitracker.core.documents import (
     read,
 )
 from apitracker.core.model import Call, Decoded, Log, Rejected
-from apitracker.core.outcomes import classify
 from apitracker.core.selection import matcher
 from apitracker.core.tally import WIDTHS
 from apitracker.core.times import EPOCH, SECOND
@@ -48,10 +48,11 @@ NOTICE: Final = ":"
 # https://docs.aws.amazon.com/workspaces/latest/adminguide/signin-events.html
 SIGN_IN: Final = frozenset({"signin", "sso", "workspaces"})
 
-# The words for a throttle that AWS caused itself. The page gives them in a sentence of its own; no
-# record of such a throttle was seen.
+# A throttle that AWS caused itself has this errorCode of EC2, and these words in its errorMessage.
+# They are those of the page that names the metric; no record of such a throttle was seen.
 # https://docs.aws.amazon.com/ec2/latest/devguide/monitor.html
-AWS_CAUSED: Final = re.compile("AWS operational issue|AwsTriggeredRequestLimitExceeded", re.I)
+LIMIT: Final = "RequestLimitExceeded"
+AWS_CAUSED: Final = re.compile("AWS operational issue|AwsTriggered" + LIMIT, re.I)
 
 SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
 
@@ -161,7 +162,11 @@ class _Seconds(dict[str, int | None]):
 
 
 class _Callers(dict[str, str]):
-    """An ARN or principalId -> the same without its session; remembers those of usual length."""
+    """
+    An ARN or principalId -> the same without its session; remembers those of usual length.
+
+    An account's id is no name, as all in the account may have it: it gives the empty string.
+    """
 
     def __missing__(self, text: str) -> str:
         if text.startswith("arn:"):
@@ -172,7 +177,9 @@ class _Callers(dict[str, str]):
             # AROA…:session and 111122223333:name, but not accounts.google.com:audience:subject, nor
             # the hash of a SAML provider, which ends with "=" and has its user's name behind it.
             head = text.partition(":")[0]
-            caller = head if head.isalnum() and (head.isupper() or head.isdigit()) else text
+            caller = head if head.isalnum() and head.isupper() else text
+            if head.isdigit():
+                caller = ""
         if len(self) >= REMEMBERED:
             self.clear()
         if len(text) <= 2048:  # noqa: PLR2004 - an ARN's greatest length
@@ -210,7 +217,16 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             fault = f"eventTime {text!r} is no time" if text else "no eventTime"
             rejected.append(Rejected(f"record {place}", fault))
             continue
+        error = record.errorCode
+        failed = False
+        if record.eventType != "AwsApiCall":  # as few records are
+            if NOTICE in record.eventSource:
+                fault = f"is a notice of {record.eventSource[:40]}, and no call"
+                rejected.append(Rejected(f"record {place}", fault))
+                continue
+            failed = not error and _sign_in_failed(record)
         identity = record.userIdentity
+        issuer = identity.sessionContext.sessionIssuer
         # An updated record has an eventID of its own, and names the one that it repeats.
         event = (record.addendum and record.addendum.originalEventID) or record.eventID
         call = Call(
@@ -220,20 +236,17 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             record.awsRegion,
             record.recipientAccountId,
             identity.accountId,
-            "" if identity is NOBODY else _caller(identity),
-            record.errorCode,
+            issuer.arn or ("" if identity is NOBODY else _caller(identity)),
+            error,
             READ_ONLY.get(record.readOnly, ""),
             record.eventCategory,
-            record.eventType != "AwsApiCall" and not record.errorCode and _sign_in_failed(record),
-            record.errorCode and _throttle_cause(record),
+            failed,
+            _throttle_cause(record) if error and error.endswith(LIMIT) else "",
             record.eventType,
             record.eventVersion,
             event,
         )
-        if NOTICE in call.eventSource:
-            fault = f"is a notice of {call.eventSource[:40]}, and no call"
-            rejected.append(Rejected(f"record {place}", fault))
-        elif not event:
+        if not event:
             calls.append(call)
         elif event in seen:
             duplicates.append(call)
@@ -259,30 +272,26 @@ def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
 
 
 def _caller(identity: UserIdentity) -> str:
-    """Name the role behind a session, else the user, else the service, else the person."""
+    """Name a caller that is not a role's session: the user, else the service, else the person."""
     return (
-        identity.sessionContext.sessionIssuer.arn
-        or (identity.arn and _CALLERS[identity.arn])
+        (identity.arn and _CALLERS[identity.arn])
         or identity.invokedBy
+        or (identity.principalId and _CALLERS[identity.principalId])
         or _person(identity)
     )
 
 
 def _person(identity: UserIdentity) -> str:
     """
-    Name a caller that has no ARN: by its principal or user, else by its account and its type.
+    Name a caller that has neither an ARN nor a principal of its own.
 
-    A principalId that is the id of an account tells nobody in this account apart, and is passed
-    over: the users of Identity Center, WorkSpaces and directories have their account there.
+    The users of Identity Center, WorkSpaces and directories may have their account as principal.
     """
-    principal = identity.principalId and _CALLERS[identity.principalId]
-    if principal and not principal.isdigit():
-        return principal
     return (
         _text(_members(identity.onBehalfOf).get("userId"))
         or _text(identity.userName)
         or (identity.accountId and f"{identity.type} {identity.accountId}".lstrip())
-        or principal
+        or identity.principalId.partition(":")[0]
         or identity.type
     )
 
@@ -307,8 +316,6 @@ def _sign_in_failed(record: Record | Short) -> bool:
 
 def _throttle_cause(record: Record | Short) -> str:
     """Tell the cause that the errorMessage of a throttled call gives: "aws", or "" for none."""
-    if classify(record.errorCode, record.eventSource) != "throttled":
-        return ""
     return "aws" if AWS_CAUSED.search(_text(record.errorMessage)) else ""
 
 
@@ -326,6 +333,8 @@ def _text(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def _value(raw: msgspec.Raw) -> Any:  # noqa: ANN401 - JSON
+    if raw is NOTHING:
+        return None
     try:
         return msgspec.json.decode(mend(bytes(raw)))
     except UNREADABLE:
