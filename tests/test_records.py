@@ -517,16 +517,15 @@ class TestCaller:
     def test_people_are_told_apart(self, form: str) -> None:
         """Two people with neither ARN nor principal are two callers, in every form of log."""
         person = {"type": "Unknown", "principalId": "111122223333", "accountId": "111122223333"}
+        more: list[dict[str, Json]] = [
+            {"userName": "anna"},
+            {"userName": "bert \ud800"},
+            {"onBehalfOf": {"userId": "u-1"}},
+            {},
+        ]
         elements = [
-            record(eventID=f"e-{at}", userIdentity=person | more)
-            for at, more in enumerate(
-                [
-                    {"userName": "anna"},
-                    {"userName": "bert \ud800"},
-                    {"onBehalfOf": {"userId": "u-1"}},
-                    {},
-                ]
-            )
+            record(eventID=f"e-{at}", userIdentity=person | fields)
+            for at, fields in enumerate(more)
         ]
 
         assert [call.caller for call in read(FORMS[form](elements)).calls] == [

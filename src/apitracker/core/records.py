@@ -42,8 +42,8 @@ KINDS: Final = {
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 NOTICE: Final = ":"
 
-# The services that sign people in, by the first label of eventSource: the console, Identity Center's
-# users and WorkSpaces' smart cards by signin, Identity Center's portal by sso.
+# The services that sign people in, by the first label of eventSource: signin for the console, for
+# Identity Center's users and WorkSpaces' smart cards, sso for Identity Center's portal.
 # https://docs.aws.amazon.com/singlesignon/latest/userguide/understanding-sign-in-events.html
 # https://docs.aws.amazon.com/workspaces/latest/adminguide/signin-events.html
 SIGN_IN: Final = frozenset({"signin", "sso", "workspaces"})
@@ -52,7 +52,7 @@ SIGN_IN: Final = frozenset({"signin", "sso", "workspaces"})
 # They are those of the page that names the metric; no record of such a throttle was seen.
 # https://docs.aws.amazon.com/ec2/latest/devguide/monitor.html
 LIMIT: Final = "RequestLimitExceeded"
-AWS_CAUSED: Final = re.compile("AWS operational issue|AwsTriggered" + LIMIT, re.I)
+AWS_CAUSED: Final = re.compile("AWS operational issue|AwsTriggered" + LIMIT, re.IGNORECASE)
 
 SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
 
@@ -212,19 +212,11 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
                 skipped[kind] += 1
                 continue
         second = _SECONDS[record.eventTime]
-        if second is None:
-            text = record.eventTime[:40]
-            fault = f"eventTime {text!r} is no time" if text else "no eventTime"
-            rejected.append(Rejected(f"record {place}", fault))
+        is_event = record.eventType != "AwsApiCall"  # as few records are
+        if second is None or (is_event and NOTICE in record.eventSource):
+            rejected.append(Rejected(f"record {place}", _fault(record)))
             continue
         error = record.errorCode
-        failed = False
-        if record.eventType != "AwsApiCall":  # as few records are
-            if NOTICE in record.eventSource:
-                fault = f"is a notice of {record.eventSource[:40]}, and no call"
-                rejected.append(Rejected(f"record {place}", fault))
-                continue
-            failed = not error and _sign_in_failed(record)
         identity = record.userIdentity
         issuer = identity.sessionContext.sessionIssuer
         # An updated record has an eventID of its own, and names the one that it repeats.
@@ -240,7 +232,7 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             error,
             READ_ONLY.get(record.readOnly, ""),
             record.eventCategory,
-            failed,
+            is_event and not error and _sign_in_failed(record),
             _throttle_cause(record) if error and error.endswith(LIMIT) else "",
             record.eventType,
             record.eventVersion,
@@ -254,6 +246,14 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             seen.add(event)
             calls.append(call)
     return Decoded(calls, duplicates, skipped, rejected)
+
+
+def _fault(record: Record | Short) -> str:
+    """Say why *record* is not a call."""
+    if NOTICE in record.eventSource:
+        return f"is a notice of {record.eventSource[:40]}, and no call"
+    text = record.eventTime[:40]
+    return f"eventTime {text!r} is no time" if text else "no eventTime"
 
 
 def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
