@@ -3,6 +3,7 @@ Every error that is ours, as one tree:
 
     ApiTrackerError
     ├── LogError       a log that cannot be read whole, and so is not counted at all
+    │   └── RepeatedError         an object has several lists of records (core.documents)
     ├── SourceError    a source that is missing or cannot be read
     ├── UsageError     a question that cannot be asked: an unknown field, a bad time
     ├── SettingsError  a setting with a bad value

@@ -22,6 +22,9 @@ from apitracker.errors import LogError
 T = TypeVar("T", bound=Struct)
 
 
+NOTHING: Final = Raw(b"")  # a field that is not there
+
+
 class Issuer(Struct, frozen=True, gc=False):
     """userIdentity.sessionContext.sessionIssuer: the role behind a session."""
 
@@ -35,14 +38,20 @@ class SessionContext(Struct, frozen=True, gc=False):
 
 
 class UserIdentity(Struct, frozen=True, gc=False):
-    """Who called, in as many words as it takes to name a role or a user."""
+    """
+    Who called, in as many words as it takes to name a role or a user.
+
+    What few callers are named by is decoded only for those.
+    """
 
     type: str = ""
     principalId: str = ""
     arn: str = ""
     accountId: str = ""
+    userName: Raw = NOTHING
     sessionContext: SessionContext = SessionContext()
     invokedBy: str = ""
+    onBehalfOf: Raw = NOTHING
 
 
 NOBODY: Final = UserIdentity()
@@ -64,12 +73,14 @@ class Record(Struct, frozen=True, gc=False):
     eventName: str = ""
     awsRegion: str = ""
     errorCode: str = ""
-    responseElements: Raw = Raw(b"")
+    errorMessage: Raw = NOTHING
+    responseElements: Raw = NOTHING
     eventID: str = ""
     readOnly: bool | str = ""
     eventType: str = ""
     recipientAccountId: str = ""
     addendum: Addendum | None = None
+    serviceEventDetails: Raw = NOTHING
     eventCategory: str = ""
 
 
@@ -88,7 +99,9 @@ class Short(Struct, frozen=True, gc=False):
     eventVersion: ClassVar[str] = ""
     userIdentity: ClassVar[UserIdentity] = NOBODY
     errorCode: ClassVar[str] = ""
-    responseElements: ClassVar[Raw] = Raw(b"")
+    errorMessage: ClassVar[Raw] = NOTHING
+    responseElements: ClassVar[Raw] = NOTHING
+    serviceEventDetails: ClassVar[Raw] = NOTHING
     readOnly: ClassVar[bool | str] = ""
     recipientAccountId: ClassVar[str] = ""
 
@@ -99,10 +112,17 @@ class View(Record, frozen=True, gc=False):
     sharedEventID: str = ""
 
 
-class LookupEvent(Struct, gc=False):
-    """One event of LookupEvents' output: the record is inside, as text."""
+class RepeatedError(LogError):
+    """A log with more than one list of records in one object: JSON's readers would see the last."""
 
-    CloudTrailEvent: str = ""
+
+class Name:
+    """A key of an object. No two are equal, so that a repeated key keeps each of its values."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 Element: TypeAlias = Record | Short | Rejected | str
@@ -120,11 +140,21 @@ _RECORDS: Final[dict[type[Record | Short], Callable[[bytes | memoryview], list[A
     Short: msgspec.json.Decoder(list[Short]).decode,
     View: msgspec.json.Decoder(list[View]).decode,
 }
+_decode_members = msgspec.json.Decoder(dict[Name, Raw], dec_hook=lambda _, key: Name(key)).decode
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
 HEAD: Final = b'{"Records":['
 OPENING: Final = re.compile(rb'\s*\{\s*"Records"\s*:\s*')
+
+LIST: Final = re.compile(rb"\s*\[")
+LISTS: Final = ("Records", "Events")  # the keys of lists of records, ours and LookupEvents'
+RECORD: Final = "CloudTrailEvent"  # the key of a record, as text, in an event of LookupEvents
+
+# In a line that is a record, what a list of records beside its fields would be called; a key may
+# have its characters as escapes.
+LIST_BESIDE: Final = re.compile(rb'"(?:Records|Events)"|\\u')
 
 # What only a record has at its top: enough to know one that stands alone.
 RECORD_FIELDS: Final = frozenset(
@@ -133,7 +163,7 @@ RECORD_FIELDS: Final = frozenset(
 
 # Between two JSON documents one behind the other. Inside a document a comma stands between them,
 # and inside a string no quote is unescaped.
-BOUNDARY: Final = re.compile(rb'(?<=[\]}])\s*(?=(?:\[\s*)?\{\s*"\w+"\s*:)')
+BOUNDARY: Final = re.compile(rb'(?<=[\]}])\s*(?=(?:\[\s*)?\{\s*"[\w\\]+"\s*:)')
 
 # Escapes, one after the other, so that the second half of "\\\\ud83d" is not taken for one; the
 # group catches halves of surrogate pairs, which JSON allows, UTF-8 has no form for, and
@@ -277,12 +307,14 @@ def _line(line: bytes, name: str) -> list[Element]:
     """Read a line of JSON lines: a record as a rule, or a document; a bad one loses no other."""
     try:
         record = _decode_view(line)
-        if record.eventTime:
+        if record.eventTime and not LIST_BESIDE.search(line):
             return [record]
     except UNREADABLE:
         pass
     try:
         return _elements(line, name)
+    except RepeatedError:
+        raise
     except LogError as e:
         return [Rejected("", e.fault)]
     except UNREADABLE as e:
@@ -300,25 +332,38 @@ def _is_json(text: bytes) -> bool:
 def _elements(text: bytes, name: str) -> list[Element]:
     """Read one document of any form, element by element. `DecodeError` if it is no JSON."""
     text = mend(text)
+    if LIST.match(text):
+        return [_element(raw) for raw in _decode_list(text)]
     try:
-        top = msgspec.json.decode(text, type=dict[str, Raw] | list[Raw])
+        members = _read_members(text)
     except ValidationError as e:
         raise LogError(name, "is no CloudTrail log: neither an object nor a list") from e
-    if isinstance(top, list):
-        return [_element(raw) for raw in top]
+    top = dict(members)
+    held = [key for key, _ in members if key in LISTS]
+    if RECORD_FIELDS & top.keys():
+        held.append("the fields of a record")
+    if len(held) > 1:
+        first, second, *_ = held
+        raise _repeated(name, f"{first} twice" if first == second else f"{first} and {second}")
     if "Records" in top:
-        # JSON's readers take the last of a repeated key; the first list has been read, perhaps.
-        opening = OPENING.match(text)
-        if opening and not text.startswith(bytes(top["Records"]), opening.end()):
-            raise LogError(name, "is no CloudTrail log: it has Records twice")
         return [_element(raw) for raw in _list(top["Records"], "Records", name)]
     if "Events" in top:
-        return [_lookup_event(raw) for raw in _list(top["Events"], "Events", name)]
+        return [_lookup_event(raw, name) for raw in _list(top["Events"], "Events", name)]
     if "digestS3Object" in top:
         return ["digest"]
-    if RECORD_FIELDS & top.keys():
+    if held:
         return [_element(Raw(text))]
     raise LogError(name, "is no CloudTrail log: an object without Records")
+
+
+def _read_members(text: bytes | Raw) -> list[tuple[str, Raw]]:
+    """Decode the members of an object, those with a repeated key too."""
+    return [(key.text, value) for key, value in _decode_members(text).items()]
+
+
+def _repeated(name: str, held: str) -> RepeatedError:
+    fault = f"is not a CloudTrail log: it has {held}, of which one would be lost"
+    return RepeatedError(name, f"{fault}; write each into a file of its own")
 
 
 def _list(raw: Raw, key: str, name: str) -> list[Raw]:
@@ -328,9 +373,13 @@ def _list(raw: Raw, key: str, name: str) -> list[Raw]:
         raise LogError(name, f"is no CloudTrail log: its {key} is no list") from e
 
 
-def _lookup_event(raw: Raw) -> Element:
+def _lookup_event(raw: Raw, name: str) -> Element:
+    """Read one event of LookupEvents' output: the record is inside, as text."""
     try:
-        return _message(msgspec.json.decode(raw, type=LookupEvent).CloudTrailEvent)
+        records = [value for key, value in _read_members(raw) if key == RECORD]
+        if len(records) > 1:
+            raise _repeated(name, f"{RECORD} twice in an event")
+        return _message(msgspec.json.decode(records[0], type=str) if records else "")
     except ValidationError as e:
         return Rejected("", f"is no event of LookupEvents: {e}")
 

@@ -4,19 +4,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from apitracker.core.compression import MAX_BYTES
 from apitracker.core.documents import (
     NOBODY,
+    NOTHING,
     UNREADABLE,
     Element,
     Record,
     Short,
     UserIdentity,
     View,
+    mend,
     read,
 )
 from apitracker.core.model import Call, Decoded, Log, Rejected
@@ -35,9 +37,22 @@ KINDS: Final = {
     "AwsCloudTrailInsight": "insight",
 }
 
-# Notices of S3 to functions and queues have the form of records, and name their source like this.
+# Notices to functions and queues have the form of records, and name their source like aws:s3 or
+# minio:s3. An eventSource of CloudTrail is a host name, which has no colon.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-NOTICE: Final = "aws:"
+NOTICE: Final = ":"
+
+# The services that sign people in, by the first label of eventSource: signin for the console, for
+# Identity Center's users and WorkSpaces' smart cards, sso for Identity Center's portal.
+# https://docs.aws.amazon.com/singlesignon/latest/userguide/understanding-sign-in-events.html
+# https://docs.aws.amazon.com/workspaces/latest/adminguide/signin-events.html
+SIGN_IN: Final = frozenset({"signin", "sso", "workspaces"})
+
+# A throttle that AWS caused itself has this errorCode of EC2, and these words in its errorMessage.
+# They are those of the page that names the metric; no record of such a throttle was seen.
+# https://docs.aws.amazon.com/ec2/latest/devguide/monitor.html
+LIMIT: Final = "RequestLimitExceeded"
+AWS_CAUSED: Final = re.compile("AWS operational issue|AwsTriggered" + LIMIT, re.IGNORECASE)
 
 SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
 
@@ -147,7 +162,11 @@ class _Seconds(dict[str, int | None]):
 
 
 class _Callers(dict[str, str]):
-    """An ARN or principalId -> the same without its session; remembers those of usual length."""
+    """
+    An ARN or principalId -> the same without its session; remembers those of usual length.
+
+    An account's id is no name, as all in the account may have it: it gives the empty string.
+    """
 
     def __missing__(self, text: str) -> str:
         if text.startswith("arn:"):
@@ -155,9 +174,12 @@ class _Callers(dict[str, str]):
             head, kind, path = text.partition(":assumed-role/")
             caller = head + kind + path.partition("/")[0]
         else:
-            # AROA…:session and 111122223333:name, but not accounts.google.com:audience:subject
+            # AROA…:session and 111122223333:name, but not accounts.google.com:audience:subject, nor
+            # the hash of a SAML provider, which ends with "=" and has its user's name behind it.
             head = text.partition(":")[0]
-            caller = head if head.isupper() or head.isdigit() else text
+            caller = head if head.isalnum() and head.isupper() else text
+            if head.isdigit():
+                caller = ""
         if len(self) >= REMEMBERED:
             self.clear()
         if len(text) <= 2048:  # noqa: PLR2004 - an ARN's greatest length
@@ -190,12 +212,13 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
                 skipped[kind] += 1
                 continue
         second = _SECONDS[record.eventTime]
-        if second is None:
-            text = record.eventTime[:40]
-            fault = f"eventTime {text!r} is no time" if text else "no eventTime"
-            rejected.append(Rejected(f"record {place}", fault))
+        is_event = record.eventType != "AwsApiCall"  # as few records are
+        if second is None or (is_event and NOTICE in record.eventSource):
+            rejected.append(Rejected(f"record {place}", _fault(record)))
             continue
+        error = record.errorCode
         identity = record.userIdentity
+        issuer = identity.sessionContext.sessionIssuer
         # An updated record has an eventID of its own, and names the one that it repeats.
         event = (record.addendum and record.addendum.originalEventID) or record.eventID
         call = Call(
@@ -205,21 +228,17 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             record.awsRegion,
             record.recipientAccountId,
             identity.accountId,
-            "" if identity is NOBODY else _caller(identity),
-            record.errorCode,
+            issuer.arn or ("" if identity is NOBODY else _caller(identity)),
+            error,
             READ_ONLY.get(record.readOnly, ""),
             record.eventCategory,
-            record.eventType == "AwsConsoleSignIn" and _sign_in_failed(record),
-            "",
+            is_event and not error and _sign_in_failed(record),
+            _throttle_cause(record) if error and error.endswith(LIMIT) else "",
             record.eventType,
             record.eventVersion,
             event,
         )
         if not event:
-            if call.eventSource.startswith(NOTICE):
-                fault = f"is a notice of {call.eventSource[:40]}, and no call"
-                rejected.append(Rejected(f"record {place}", fault))
-                continue
             calls.append(call)
         elif event in seen:
             duplicates.append(call)
@@ -227,6 +246,14 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             seen.add(event)
             calls.append(call)
     return Decoded(calls, duplicates, skipped, rejected)
+
+
+def _fault(record: Record | Short) -> str:
+    """Say why *record* is not a call."""
+    if NOTICE in record.eventSource:
+        return f"is a notice of {record.eventSource[:40]}, and no call"
+    text = record.eventTime[:40]
+    return f"eventTime {text!r} is no time" if text else "no eventTime"
 
 
 def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
@@ -245,20 +272,70 @@ def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
 
 
 def _caller(identity: UserIdentity) -> str:
-    """Name the role behind a session, else the user, else the service, else the kind of caller."""
+    """Name a caller that is not a role's session: the user, else the service, else the person."""
     return (
-        identity.sessionContext.sessionIssuer.arn
-        or (identity.arn and _CALLERS[identity.arn])
+        (identity.arn and _CALLERS[identity.arn])
         or identity.invokedBy
         or (identity.principalId and _CALLERS[identity.principalId])
+        or _person(identity)
+    )
+
+
+def _person(identity: UserIdentity) -> str:
+    """
+    Name a caller that has neither an ARN nor a principal of its own.
+
+    The users of Identity Center, WorkSpaces and directories may have their account as principal.
+    """
+    return (
+        _text(_members(identity.onBehalfOf).get("userId"))
+        or _text(identity.userName)
+        or (identity.accountId and f"{identity.type} {identity.accountId}".lstrip())
+        or identity.principalId.partition(":")[0]
         or identity.type
     )
 
 
 def _sign_in_failed(record: Record | Short) -> bool:
-    """A console sign-in says how it went in responseElements, and has no errorCode."""
+    """
+    Tell whether *record*, which has no errorCode, is a sign-in that failed.
+
+    It says Failure or Success in responseElements or serviceEventDetails, under whatever key.
+    One that says neither has failed if it has an errorMessage.
+    """
+    if record.eventType != "AwsConsoleSignIn":
+        service = record.eventSource.partition(".")[0]  # the same in every AWS partition
+        if service not in SIGN_IN:
+            return False
+    said = [*_members(record.responseElements).values()]
+    said += _members(record.serviceEventDetails).values()
+    if "Failure" in said:
+        return True
+    return "Success" not in said and _text(record.errorMessage) != ""
+
+
+def _throttle_cause(record: Record | Short) -> str:
+    """Tell the cause that the errorMessage of a throttled call gives: "aws", or "" for none."""
+    return "aws" if AWS_CAUSED.search(_text(record.errorMessage)) else ""
+
+
+def _members(raw: msgspec.Raw) -> dict[str, Any]:
+    """Decode an object; anything else has no members."""
+    value = _value(raw)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Return *value*, decoded where it is not yet, if it is a text, else the empty string."""
+    if isinstance(value, msgspec.Raw):
+        value = _value(value)
+    return value if isinstance(value, str) else ""
+
+
+def _value(raw: msgspec.Raw) -> Any:  # noqa: ANN401 - JSON
+    if raw is NOTHING:
+        return None
     try:
-        response = msgspec.json.decode(record.responseElements)
+        return msgspec.json.decode(mend(bytes(raw)))
     except UNREADABLE:
-        return False
-    return isinstance(response, dict) and "Failure" in response.values()
+        return None
