@@ -11,6 +11,7 @@ from msgspec import Struct
 from apitracker.core.model import Rejected
 from apitracker.core.tally import WIDTHS, Row
 from apitracker.local.readings import NO_EVENT, OUTSIDE, Question, Reading, Unread
+from apitracker.local.sources import LeftOut
 
 
 class Balance(Struct):
@@ -19,7 +20,7 @@ class Balance(Struct):
 
     *known* logs are, byte for byte, ones that were counted before: their records are not received
     again. *outside* says how many of the counted were not selected. *rejected* and *unread* name
-    the place and the reason of each.
+    the place and the reason of each. *left_out* are folders of other services than CloudTrail.
     """
 
     logs: int = 0
@@ -31,6 +32,7 @@ class Balance(Struct):
     skipped: Counter[str] = msgspec.field(default_factory=Counter)
     rejected: list[tuple[str, Rejected]] = msgspec.field(default_factory=list)
     unread: list[Unread] = msgspec.field(default_factory=list)
+    left_out: list[LeftOut] = msgspec.field(default_factory=list)
 
     def add(self, reading: Reading, *, duplicates: int = 0) -> None:
         """Take in a log of which *duplicates* more repeat events of other logs."""
@@ -52,6 +54,7 @@ class Balance(Struct):
         self.skipped.update(other.skipped)
         self.rejected.extend(other.rejected)
         self.unread.extend(other.unread)
+        self.left_out.extend(other.left_out)
 
     @property
     def holds(self) -> bool:
