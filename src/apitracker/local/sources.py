@@ -360,7 +360,7 @@ def _objects(source: str, days: _Days) -> Finding:
             key = entry["Key"]
             if key < after:
                 continue
-            if key == named:
+            if key == named and not key.endswith("/"):
                 yield _object(bucket, entry)
                 return left_out
             if service := _not_named(_SERVICE.search(key), prefix):
