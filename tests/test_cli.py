@@ -282,8 +282,8 @@ def test_some_rejected(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (1, "eventName,calls\nGet,1\n")
     assert done.stderr.splitlines() == [
-        "a.json: record 2: is no record: Expected `object`, got `int`",
-        "a.json: record 3: eventTime 'then' is no time",
+        "a.json: record 2: is not a record: it is a number where an object should be",
+        "a.json: record 3: eventTime 'then' is not a time",
         "1 logs; 3 records: 1 counted, 0 duplicate, 0 skipped, 2 rejected",
     ]
 

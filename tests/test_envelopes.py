@@ -125,7 +125,7 @@ class TestSubscription:
     )
     def test_no_subscription_event(self, given: Any) -> None:  # noqa: ANN401
         """What is no event of a subscription is a LogError, whatever its type."""
-        with pytest.raises(LogError, match="event: is no CloudWatch Logs subscription event"):
+        with pytest.raises(LogError, match="event: is not a CloudWatch Logs subscription event"):
             subscription(given)
 
     @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ class TestSubscription:
     )
     def test_no_payload(self, text: bytes) -> None:
         """What is inside is a payload of a subscription or a LogError."""
-        with pytest.raises(LogError, match="event: is no payload of a subscription"):
+        with pytest.raises(LogError, match="event: is not a payload of a subscription"):
             subscription(event(text))
 
     def test_empty(self) -> None:

@@ -168,7 +168,7 @@ class TestLine:
             "before": False,
             "rejectedRecords": [
                 ["record 5", "no eventTime"],
-                ["record 6", "is no record: JSON is malformed: invalid character (byte 4)"],
+                ["record 6", "is not a record: its JSON is wrong at byte 4"],
             ],
             "refusedData": [
                 ["GetObject", 1_788_703_980, "older than two weeks, or more than two hours ahead"]
@@ -210,7 +210,7 @@ class TestLine:
             handle({}, Context(), tracker)
 
         line = json.loads(capsys.readouterr().out)
-        assert line["fault"].startswith("event: is no CloudWatch Logs subscription event")
+        assert line["fault"].startswith("event: is not a CloudWatch Logs subscription event")
         assert line["Duration"] == 0.0
 
     @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
@@ -332,7 +332,7 @@ class TestRuntime:
         failed = function.invoke({"Records": []}, 1)
         assert (failed.kind, failed.body["errorType"]) == ("error", "LogError")
         assert failed.body["errorMessage"].startswith(
-            "event: is no CloudWatch Logs subscription event"
+            "event: is not a CloudWatch Logs subscription event"
         )
         assert "[ERROR] LogError" in failed.logs
         done = function.invoke(event(now_records(1)), 2)

@@ -100,7 +100,7 @@ def test_one_log() -> None:
     assert len({*reading.events}) == 4
     assert reading.duplicates == 1
     assert Counter(insight=1) == reading.skipped
-    assert [Rejected("record 6", "eventTime 'then' is no time")] == reading.rejected
+    assert [Rejected("record 6", "eventTime 'then' is not a time")] == reading.rejected
     assert reading.received == 7
 
 
@@ -186,7 +186,7 @@ def test_an_empty_log() -> None:
 
 def test_read_log_refuses() -> None:
     """What is no log is an error that names it."""
-    with pytest.raises(LogError, match=r"^a\.csv: is no CloudTrail log"):
+    with pytest.raises(LogError, match=r"^a\.csv: is not a CloudTrail log"):
         read_log(Log.of("a.csv", b"a,b\n"), Found("a.csv", 4), ask())
 
 

@@ -298,9 +298,24 @@ class TestTime:
         decoded = read(document([record(eventID="e-0"), record(eventTime=eventTime)]))
 
         assert ids(decoded.calls) == ["e-0"]
-        assert decoded.rejected == [Rejected("record 2", f"eventTime {eventTime!r} is no time")]
+        assert decoded.rejected == [Rejected("record 2", f"eventTime {eventTime!r} is not a time")]
 
-    @pytest.mark.parametrize("junk", [ABSENT, None, 1_688_989_327, 1.5, True, [], {}, ""])
+    @pytest.mark.parametrize(
+        ("junk", "shown"),
+        [
+            (1_688_989_327, "1688989327"),
+            (1.5, "1.5"),
+            (-1, "-1"),
+        ],
+    )
+    def test_is_a_number(self, junk: Json, shown: str) -> None:
+        """A time that is a number is shown when it is rejected."""
+        decoded = read(document([record(eventTime=junk), RECORD]))
+
+        reason = f"eventTime {shown!r} is not a time"
+        assert decoded == Decoded([CALL], [], Counter(), [Rejected("record 1", reason)])
+
+    @pytest.mark.parametrize("junk", [ABSENT, None, True, [], {}, ""])
     def test_is_missing(self, junk: Json) -> None:
         """A record without a time that could be read is rejected, alone."""
         decoded = read(document([record(eventTime=junk), RECORD]))
@@ -819,7 +834,13 @@ class TestPlace:
 
     @pytest.mark.parametrize(
         ("odd", "found"),
-        [("text", "str"), (None, "null"), (5, "int"), (True, "bool"), ([], "array")],
+        [
+            ("text", "a text"),
+            (None, "null"),
+            (5, "a number"),
+            (True, "true or false"),
+            ([], "a list"),
+        ],
     )
     def test_what_is_no_record(self, odd: Json, found: str) -> None:
         """An element that is no object is rejected alone, with what it is."""
@@ -828,8 +849,7 @@ class TestPlace:
         assert ids(decoded.calls) == ["e-1", "e-2"]
         ((place, reason),) = [(r.place, r.reason) for r in decoded.rejected]
         assert place == "record 2"
-        assert reason.startswith("is no record: ")
-        assert found in reason
+        assert reason == f"is not a record: it is {found} where an object should be"
 
 
 class Element(NamedTuple):
@@ -1093,7 +1113,7 @@ class TestForms:
             "record 6",
             "record 7",
         ]
-        assert [r.reason.startswith("is no JSON: ") for r in decoded.rejected] == [
+        assert [r.reason.startswith("is not JSON: ") for r in decoded.rejected] == [
             True,
             True,
             False,
@@ -1356,23 +1376,26 @@ class TestFault:
             (gzip.compress(b""), "is empty; "),
             (b"\xef\xbb\xbf", "is "),
             (gzip.compress(b"\xef\xbb\xbf"), "is "),
-            (b" \n", "is no CloudTrail log: it is not JSON"),
-            (b"a,b\n1,2\n", "is no CloudTrail log: it is not JSON"),
-            (b"eventTime,eventName\n2023-07-10,Get\n", "is no CloudTrail log: it is not JSON"),
-            (b"<html>", "is no CloudTrail log: it is not JSON"),
-            (b"PK\x03\x04", "is no CloudTrail log: it is not JSON"),
-            (b"\0" * 100, "is no CloudTrail log: it is not JSON"),
-            (compact(RECORD).decode().encode("utf-16"), "is no CloudTrail log: it is not JSON"),
-            (b"5", "is no CloudTrail log: neither an object nor a list"),
-            (b'"Records"', "is no CloudTrail log: neither an object nor a list"),
-            (b"null", "is no CloudTrail log: neither an object nor a list"),
-            (b"{}", "is no CloudTrail log: an object without Records"),
-            (b'{"foo":1}', "is no CloudTrail log: an object without Records"),
-            (b'{"records":[]}', "is no CloudTrail log: an object without Records"),
-            (b'{"Records":null}', "is no CloudTrail log: its Records is no list"),
-            (b'{"Records":{}}', "is no CloudTrail log: its Records is no list"),
-            (b'{"Records":"[]"}', "is no CloudTrail log: its Records is no list"),
-            (b'{"Events":null}', "is no CloudTrail log: its Events is no list"),
+            (b" \n", "is not a CloudTrail log: it is not JSON"),
+            (b"a,b\n1,2\n", "is CSV; fetch the same as JSON"),
+            (b"eventTime,eventName\n2023-07-10,Get\n", "is CSV; fetch the same as JSON"),
+            (b"<html>", "is XML or HTML, perhaps an error instead of the log; fetch it again"),
+            (b"PK\x03\x04", "is a zip archive; unpack it first"),
+            (b"\0" * 100, "is not a CloudTrail log: it is not JSON"),
+            (
+                compact(RECORD).decode().encode("utf-16"),
+                "is text in UTF-16, as PowerShell writes it; ",
+            ),
+            (b"5", "is not a CloudTrail log: it is neither an object nor a list"),
+            (b'"Records"', "is not a CloudTrail log: it is neither an object nor a list"),
+            (b"null", "is not a CloudTrail log: it is neither an object nor a list"),
+            (b"{}", "is not a CloudTrail log: it is an object without Records"),
+            (b'{"foo":1}', "is not a CloudTrail log: it is an object without Records"),
+            (b'{"records":[]}', "is not a CloudTrail log: it is an object without Records"),
+            (b'{"Records":null}', "is not a CloudTrail log: its Records is not a list"),
+            (b'{"Records":{}}', "is not a CloudTrail log: its Records is not a list"),
+            (b'{"Records":"[]"}', "is not a CloudTrail log: its Records is not a list"),
+            (b'{"Events":null}', "is not a CloudTrail log: its Events is not a list"),
             (document([RECORD])[:-1], "is cut off or damaged: "),
             (document([RECORD])[:-2], "is cut off or damaged: "),
             (document([RECORD])[:100], "is cut off or damaged: "),
@@ -1382,8 +1405,8 @@ class TestFault:
             (document([RECORD]) + b"]", "is cut off or damaged: "),
             (document([RECORD]) + document([RECORD])[:-1], "is cut off or damaged: "),
             (document([RECORD]).replace(b",", b";", 1), "is cut off or damaged: "),
-            (lines(records(3))[:-2], "is cut off: its last line is no JSON"),
-            (lines(records(2))[:-100], "is cut off: its last line is no JSON"),
+            (lines(records(3))[:-2], "is cut off: its last line is not JSON"),
+            (lines(records(2))[:-100], "is cut off: its last line is not JSON"),
             (document([RECORD]) + b"\n" + document([RECORD])[:-1], "is cut off: its last line"),
             (gzip.compress(document([RECORD]))[:-9], "is cut off: its gzip stream has no end"),
             (gzip.compress(document([RECORD]))[:50], "is cut off: its gzip stream has no end"),
@@ -1466,8 +1489,8 @@ MALFORMED = [  # file, calls, duplicates, rejected, fault
     "empty_file.json.gz,0,0,0,is empty; ",
     "empty_gzip.json.gz,0,0,0,is empty; ",
     "empty_records.json.gz,0,0,0,",
-    "no_records_key.json.gz,0,0,0,is no CloudTrail log: an object without Records",
-    "records_null.json.gz,0,0,0,is no CloudTrail log: its Records is no list",
+    "no_records_key.json.gz,0,0,0,is not a CloudTrail log: it is an object without Records",
+    "records_null.json.gz,0,0,0,is not a CloudTrail log: its Records is not a list",
     "not_gzip_but_named_gz.json.gz,2,0,0,",
     "two_gzip_members.json.gz,1195,0,0,",
     "utf8_bom.json.gz,2,0,0,",
@@ -1479,7 +1502,7 @@ MALFORMED = [  # file, calls, duplicates, rejected, fault
     "invalid_utf8.json.gz,1,0,0,",
     "huge_field.json.gz,1,0,0,",
     "many_records.json.gz,1195,19120,0,",
-    "events_csv_in_trail_prefix.csv,0,0,0,is no CloudTrail log: it is not JSON",
+    "events_csv_in_trail_prefix.csv,0,0,0,is CSV; fetch the same as JSON",
 ]
 
 
@@ -1512,11 +1535,11 @@ class TestMalformed:
         """Each odd element of one_bad_record is told by its place and what it is."""
         body = (shared / "malformed" / "one_bad_record.json.gz").read_bytes()
 
-        assert [(r.place, r.reason.rpartition(" ")[2]) for r in read(body).rejected] == [
-            ("record 3", "`str`"),
-            ("record 4", "`null`"),
-            ("record 5", "`int`"),
-            ("record 6", "eventTime"),
+        assert [(r.place, r.reason) for r in read(body).rejected] == [
+            ("record 3", "is not a record: it is a text where an object should be"),
+            ("record 4", "is not a record: it is null where an object should be"),
+            ("record 5", "is not a record: it is a number where an object should be"),
+            ("record 6", "no eventTime"),
         ]
 
     def test_last_of_a_repeated_key(self, shared: Path) -> None:
@@ -1640,8 +1663,8 @@ class TestReal:
         }
         assert Counter(r.reason for log in odd.logs.values() for r in log.rejected) == {
             "no eventTime": 3,
-            "eventTime 'redacted' is no time": 1,
-            "eventTime '...' is no time": 1,
+            "eventTime 'redacted' is not a time": 1,
+            "eventTime '...' is not a time": 1,
         }
 
     def test_odd_ones_by_minute(self, odd: Corpus) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apitracker.errors import SourceError
-from apitracker.local.sources import Found, find, read
+from apitracker.local.sources import Found, LeftOut, find, read
 
 REGION = "AWSLogs/111122223333/CloudTrail/eu-west-1"
 JULY_10 = timegm((2023, 7, 10, 0, 0, 0))
@@ -199,6 +199,131 @@ class TestFolder:
             read(f"{tmp_path}/closed")
 
 
+def left_out(source: str) -> list[LeftOut]:
+    """What is left out of *source*, when all else is found."""
+    found = find(source)
+    while True:
+        try:
+            next(found)
+        except StopIteration as end:
+            return sorted(end.value)
+
+
+class TestOtherServices:
+    """What other services than CloudTrail deliver to the same bucket."""
+
+    LOG = f"{REGION}/2023/07/10/l.json.gz"
+    CONFIG = "AWSLogs/111122223333/Config/us-east-1/2023/7/10/c.json.gz"
+
+    @pytest.mark.parametrize(
+        "account",
+        [
+            "AWSLogs/111122223333",
+            "some/prefix/AWSLogs/111122223333",
+            "AWSLogs/o-a1b2c3d4e5/111122223333",
+            "o-a1b2c3d4e5/AWSLogs/o-a1b2c3d4e5/111122223333",
+        ],
+    )
+    def test_is_left_out_and_counted(self, tmp_path: Path, account: str) -> None:
+        """Each folder comes back with its service and how many files are in it."""
+        plant(
+            tmp_path,
+            f"{account}/CloudTrail/eu-west-1/2023/07/10/l",
+            f"{account}/CloudTrail-NetworkActivity/eu-west-1/2023/07/10/n",
+            f"{account}/CloudTrail-Aggregated/eu-west-1/2023/07/10/a",
+            f"{account}/Config/eu-west-1/2023/7/10/ConfigHistory/c",
+            f"{account}/Config/ConfigWritabilityCheckFile",
+            f"{account}/vpcflowlogs/eu-west-1/2023/07/10/v",
+        )
+
+        assert below(tmp_path, find(str(tmp_path))) == [
+            f"{account}/CloudTrail/eu-west-1/2023/07/10/l",
+            f"{account}/CloudTrail-Aggregated/eu-west-1/2023/07/10/a",
+            f"{account}/CloudTrail-NetworkActivity/eu-west-1/2023/07/10/n",
+        ]
+        assert left_out(str(tmp_path)) == [
+            (f"{tmp_path}/{account}/Config", "Config", 2),
+            (f"{tmp_path}/{account}/vpcflowlogs", "vpcflowlogs", 1),
+        ]
+
+    def test_is_left_out_of_flow_logs_named_for_hive(self, tmp_path: Path) -> None:
+        """VPC's flow logs can have folders that say what they are."""
+        folder = "AWSLogs/aws-account-id=111122223333/aws-service=vpcflowlogs"
+        plant(tmp_path, self.LOG, f"{folder}/aws-region=eu-west-1/year=2023/v.log.gz")
+
+        assert below(tmp_path, find(str(tmp_path))) == [self.LOG]
+        assert left_out(str(tmp_path)) == [(f"{tmp_path}/{folder}", "vpcflowlogs", 1)]
+
+    def test_is_known_from_within(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The folder of an account is one, wherever the source begins."""
+        plant(tmp_path, self.LOG, self.CONFIG)
+        monkeypatch.chdir(tmp_path / "AWSLogs" / "111122223333")
+
+        assert [f.name for f in find(".")] == ["./CloudTrail/eu-west-1/2023/07/10/l.json.gz"]
+        assert left_out(".") == [("./Config", "Config", 1)]
+
+    @pytest.mark.parametrize("source", ["", "/us-east-1", "/us-east-1/2023/7/10/c.json.gz"])
+    def test_is_found_when_it_is_named(self, tmp_path: Path, source: str) -> None:
+        """The folder, one in it, or a file in it can be named."""
+        plant(tmp_path, self.LOG, self.CONFIG)
+        named = f"{tmp_path}/AWSLogs/111122223333/Config{source}"
+
+        assert below(tmp_path, find(named)) == [self.CONFIG]
+
+    @pytest.mark.parametrize("pattern", ["**/*.gz", "AWSLogs/*", "AWSLogs/*/*", "**"])
+    def test_is_left_out_of_a_pattern(self, tmp_path: Path, pattern: str) -> None:
+        """A pattern that does not name it means CloudTrail's logs."""
+        plant(tmp_path, self.LOG, self.CONFIG)
+
+        assert below(tmp_path, find(f"{tmp_path}/{pattern}")) == [self.LOG]
+        assert left_out(f"{tmp_path}/{pattern}") == [
+            (f"{tmp_path}/AWSLogs/111122223333/Config", "Config", 1)
+        ]
+
+    def test_is_found_by_a_pattern_that_names_it(self, tmp_path: Path) -> None:
+        """A pattern with the service's name in it means the service."""
+        plant(tmp_path, self.LOG, self.CONFIG)
+
+        assert below(tmp_path, find(f"{tmp_path}/AWSLogs/*/Config/**/*.gz")) == [self.CONFIG]
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "AWSLogs/111122223333/eu-west-1/2023/07/10/l",
+            "AWSLogs/111122223333/2023/07/10/l",
+            "AWSLogs/111122223333/l",
+            "AWSLogs/1111/Config/l",
+            "logs/111122223333/Config/l",
+        ],
+    )
+    def test_is_nothing_else(self, tmp_path: Path, name: str) -> None:
+        """Where the layout does not tell, files are read."""
+        plant(tmp_path, name)
+
+        assert below(tmp_path, find(str(tmp_path))) == [name]
+
+    def test_alone_is_no_source(self, tmp_path: Path) -> None:
+        """A folder with nothing else is an error that says why."""
+        plant(tmp_path, self.CONFIG)
+
+        with pytest.raises(SourceError, match=r"other services' folders are read only when they"):
+            list(find(str(tmp_path)))
+
+    def test_markers_are_no_logs(self, tmp_path: Path) -> None:
+        """Files that services put into a bucket for themselves are left out like hidden ones."""
+        plant(
+            tmp_path,
+            "_SUCCESS",
+            "AWSLogs_$folder$",
+            "AWSLogs/111122223333/ELBAccessLogTestFile",
+            "aws-logs-write-test",
+            "l",
+        )
+
+        assert below(tmp_path, find(str(tmp_path))) == ["l"]
+        assert below(tmp_path, find(f"{tmp_path}/_SUCCESS")) == ["_SUCCESS"]
+
+
 class TestPattern:
     """A glob that the shell has left to us."""
 
@@ -291,7 +416,8 @@ DAYS = [
     "2023/07/09",
     "2023/07/10",
     "2023/07/11",
-    "2023/07/12",
+    "2023/08/09",
+    "2023/08/10",
     "2024/01/01",
 ]
 
@@ -313,18 +439,19 @@ class TestDays:
             Case(JULY_10, None, DAYS[3:]),
             Case(JULY_10 - 1, None, DAYS[2:]),
             Case(JULY_10 + DAY - 1, None, DAYS[3:]),
-            Case(None, JULY_10, DAYS[:4]),
-            Case(None, JULY_10 + 1, DAYS[:5]),
-            Case(None, JULY_10 + DAY, DAYS[:5]),
-            Case(JULY_10, JULY_10 + DAY, DAYS[3:5]),
-            Case(JULY_10 - 2 * DAY, JULY_10 - DAY, DAYS[2:3]),
+            Case(None, JULY_10, DAYS[:5]),
+            Case(None, JULY_10 + 1, DAYS[:6]),
+            Case(None, JULY_10 + DAY, DAYS[:6]),
+            Case(None, JULY_10 + DAY + 1, DAYS[:7]),
+            Case(JULY_10, JULY_10 + DAY, DAYS[3:6]),
+            Case(JULY_10 - 2 * DAY, JULY_10 - DAY, DAYS[2:5]),
         ],
     )
     @pytest.mark.parametrize("root", ["", f"/{REGION}", f"/{REGION}/202*", "/AWSLogs/*/CloudTrail"])
-    def test_are_those_of_the_period_and_one_more(
+    def test_are_those_of_the_period_and_thirty_more(
         self, tmp_path: Path, case: Case, root: str
     ) -> None:
-        """The day of *since* is the first; one day after *until* is the last."""
+        """The day of *since* is the first; thirty days after *until* is the last."""
         plant(tmp_path, *(f"{REGION}/{day}/log" for day in DAYS))
 
         found = find(f"{tmp_path}{root}", since=case.since, until=case.until)
@@ -369,6 +496,16 @@ class TestDays:
             f" before that is {tmp_path}/{names[2]}"
         )
 
+    @pytest.mark.parametrize("folder", ["CloudTrail-NetworkActivity", "CloudTrail-Aggregated"])
+    @pytest.mark.parametrize("region", ["eu-isoe-west-1", "us-isob-east-1", "ap-southeast-7"])
+    def test_of_other_events(self, tmp_path: Path, folder: str, region: str) -> None:
+        """Network activity and aggregated events are filed by day too, in any region."""
+        at = f"AWSLogs/111122223333/{folder}/{region}"
+        named = f"111122223333_{folder}_{region}_20230709T1144Z_a.json.gz"
+        plant(tmp_path, f"{at}/2023/07/09/l", f"{at}/2023/07/10/l", f"{at}/2023/07/10/{named}")
+
+        assert below(tmp_path, find(str(tmp_path), since=JULY_10)) == [f"{at}/2023/07/10/l"]
+
     def test_of_an_organisation(self, tmp_path: Path) -> None:
         """Every account and region of an organisation is looked into."""
         for region in ("us-gov-west-1", "cn-north-1", "eusc-de-east-1"):
@@ -403,11 +540,11 @@ class TestDays:
 
     @given(
         happened=st.integers(0, 30 * DAY),
-        delay=st.integers(0, DAY),
+        delay=st.integers(0, 30 * DAY),
         before=st.integers(0, 9 * DAY),
         after=st.integers(1, 9 * DAY),
     )
-    def test_lose_nothing_that_is_less_than_a_day_late(
+    def test_lose_nothing_that_is_less_than_thirty_days_late(
         self,
         tmp_path_factory: pytest.TempPathFactory,
         happened: int,
@@ -415,13 +552,13 @@ class TestDays:
         before: int,
         after: int,
     ) -> None:
-        """An event of the period that was delivered within a day of it is found."""
+        """An event of the period that was delivered within thirty days of it is found."""
         folder = tmp_path_factory.getbasetemp() / "month"
         if not folder.exists():
             plant(
                 folder,
                 *(f"{REGION}/2023/07/{d:02}/log" for d in range(1, 32)),
-                *(f"{REGION}/2023/08/{d:02}/log" for d in range(1, 3)),
+                *(f"{REGION}/2023/08/{d:02}/log" for d in range(1, 32)),
             )
         day = (happened + delay) // DAY
         delivered = f"2023/07/{day + 1:02}" if day < 31 else f"2023/08/{day - 30:02}"

@@ -211,7 +211,7 @@ def test_what_became_of_each_log_is_kept(store: Store) -> None:
     ) == [("a.json", 4, 1, 1, 1), ("b.json", 2, 1, 1, 0)]
     assert query(store.path, "SELECT kind, records FROM skipped") == [("insight", 1)]
     assert query(store.path, "FROM faults ORDER BY name") == [
-        ("a.json", "record 3", "is no record: Expected `object`, got `int`"),
+        ("a.json", "record 3", "is not a record: it is a number where an object should be"),
     ]
     assert query(store.path, "SELECT name, fault FROM unread") == [("bad.json", "is empty")]
 

@@ -76,8 +76,8 @@ def test_every_record_is_in_one_place(tracker: Tracker, cloudwatch: CloudWatch) 
     assert (counts.received, counts.counted, counts.duplicates) == (8, 4, 1)
     assert counts.skipped.total() == 1
     assert [(r.place, r.reason) for r in counts.rejected] == [
-        ("record 7", "is no record: JSON is malformed: invalid character (byte 4)"),
-        ("record 8", "eventTime 'yesterday' is no time"),
+        ("record 7", "is not a record: its JSON is wrong at byte 4"),
+        ("record 8", "eventTime 'yesterday' is not a time"),
     ]
     assert (tracked.pages, published.requests, published.datums, published.calls) == (1, 1, 2, 3)
     assert (counts.excluded, tracked.others, tracked.before) == (0, 0, False)

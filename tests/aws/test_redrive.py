@@ -169,9 +169,9 @@ def test_what_cannot_be_published_stays(stack: Stack) -> None:
 
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(r"kept  1\x1b[2J  1\x1b[2J: is no record of an invocation: ")
-    assert lines[1].startswith("kept  2  2: is no record of an invocation: ")
-    assert lines[2].startswith("kept  3  event: is no CloudWatch Logs subscription event: ")
+    assert lines[0].startswith(r"kept  1\x1b[2J  1\x1b[2J: is not a record of an invocation: ")
+    assert lines[1].startswith("kept  2  2: is not a record of an invocation: ")
+    assert lines[2].startswith("kept  3  event: is not a CloudWatch Logs subscription event: ")
     assert lines[3] == "published  4  1 calls in 1 requests"
     assert done.stderr == f"1 events are published and deleted, 3 are kept in {stack.bucket}\n"
     assert len(stack.kept) == 3

@@ -281,7 +281,7 @@ def test_reconciliation(api: httpx.Client) -> None:
     assert len(rejections) == 2
     assert rejections[0]["log"].endswith(".json.gz")
     assert rejections[0]["place"].startswith("record ")
-    assert rejections[0]["reason"].startswith("is no record: ")
+    assert rejections[0]["reason"].startswith("is not a record: ")
 
 
 def test_exports_are_what_top_writes(api: httpx.Client, store: Path) -> None:

@@ -18,6 +18,7 @@ from apitracker.account.retries import Clock
 from apitracker.account.signing import CLOUDWATCH, DYNAMODB
 from apitracker.account.tracking import IN_DOUBT, Tracker, assemble, count, track
 from apitracker.core.envelopes import subscription
+from apitracker.core.recognition import in_words
 from apitracker.errors import ApiTrackerError, LogError, ServiceError
 from apitracker.settings import load
 
@@ -105,7 +106,7 @@ def _event(kept: Kept, key: str, s3: Client) -> Any:  # noqa: ANN401 - whatever 
     try:
         return msgspec.json.decode(body, type=_Invocation).requestPayload
     except (msgspec.DecodeError, RecursionError) as e:
-        raise LogError(key, f"is no record of an invocation: {e}") from e
+        raise LogError(key, f"is not a record of an invocation: {in_words(e)}") from e
 
 
 def _publish(

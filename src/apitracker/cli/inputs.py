@@ -28,7 +28,8 @@ def find_logs(
     """Find the logs of all sources; one that is missing is named, and the rest is found."""
     for name in source:
         try:
-            yield from sources.find(name, since=selection.since, until=selection.until)
+            found = sources.find(name, since=selection.since, until=selection.until)
+            balance.left_out += yield from found
         except SourceError as e:
             balance.unread.append(Unread(Found(name, 0), str(e).removeprefix(f"{name}: ")))
 

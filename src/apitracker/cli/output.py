@@ -1,6 +1,7 @@
 """What commands print, and the exit codes by which they end."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 NAMED: Final = 100  # rejected records that are named one by one
 NAMED_LOGS: Final = 20  # logs that could not be read that are named one by one
+SERVICES_NAMED: Final = 10  # that files were left out of
 
 INCOMPLETE, WRONG, FAILED, STOPPED = 1, 2, 3, 130  # exit codes; 0 is that all was counted
 
@@ -101,6 +103,7 @@ def report_balance(balance: Balance, *, selected: bool = False, selection: Selec
         say(f"{name}: {rejected.place}: {rejected.reason}")
     if len(balance.rejected) > NAMED:
         say(f"and {len(balance.rejected) - NAMED:,} more records that could not be counted")
+    _say_left_out(balance)
     skipped = ", ".join(f"{n:,} {kind}" for kind, n in sorted(balance.skipped.items()))
     parts = [
         f"{balance.counted:,} counted"
@@ -122,6 +125,24 @@ def report_balance(balance: Balance, *, selected: bool = False, selection: Selec
             "no call is of the time asked for: the logs have calls"
             f" {span(balance.first, balance.last)}"
         )
+
+
+def _say_left_out(balance: Balance) -> None:
+    """Say, once, what was not read because another service than CloudTrail wrote it."""
+    files: Counter[str] = Counter()
+    folders: Counter[str] = Counter()
+    for each in balance.left_out:
+        counts, n = (folders, 1) if each.files < 0 else (files, each.files)
+        counts[each.service] += n
+    for what, counts in (("files", files), ("folders", folders)):
+        if counts:
+            most = [f"{n:,} of {service}" for service, n in counts.most_common(SERVICES_NAMED)]
+            rest = counts.total() - sum(n for _, n in counts.most_common(SERVICES_NAMED))
+            most += [f"{rest:,} of others"] if rest else []
+            say(
+                f"left out: {counts.total():,} {what} of other services ({', '.join(most)}); "
+                "they are read when their folder is named"
+            )
 
 
 def exit_by(balance: Balance, selection: Selection = ALL) -> None:

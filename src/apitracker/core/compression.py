@@ -67,7 +67,7 @@ def _members(body: bytes, name: str) -> Iterator[bytes]:
             try:
                 yield member.decompress(more, PIECE)
             except DAMAGED as e:
-                raise LogError(name, f"is damaged: {e}; fetch it again") from e
+                raise LogError(name, "is damaged: its gzip is wrong; fetch it again") from e
         at -= len(member.unused_data)
     if body[at:].strip(b"\0"):  # padding with zeros is common and means nothing
         raise LogError(name, f"is damaged: {len(body) - at:,} bytes after its gzip stream")

@@ -17,6 +17,7 @@ from msgspec import Raw, Struct, ValidationError
 
 from apitracker.core.compression import inflate
 from apitracker.core.model import Log, Rejected
+from apitracker.core.recognition import in_words, recognise
 from apitracker.errors import LogError
 
 T = TypeVar("T", bound=Struct)
@@ -287,11 +288,9 @@ def _documents(text: bytes, name: str) -> Iterator[list[Element]]:
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and _is_json(lines[0]):
         if not text.endswith(b"\n") and not _is_json(lines[-1]):
-            raise LogError(name, "is cut off: its last line is no JSON") from fault
+            raise LogError(name, "is cut off: its last line is not JSON") from fault
         del text  # the lines hold it all
-        for at in range(0, len(lines), MESSAGES):
-            some = lines[at : at + MESSAGES]
-            yield [element for line in some for element in _line(line, name)]
+        yield from _lines(lines, name)
         return
     documents = BOUNDARY.split(text)
     if len(documents) > 1:
@@ -299,8 +298,27 @@ def _documents(text: bytes, name: str) -> Iterator[list[Element]]:
             yield from _documents(document, name)
         return
     if text.lstrip()[:1] not in (b"{", b"["):
-        raise LogError(name, "is no CloudTrail log: it is not JSON") from fault
-    raise LogError(name, f"is cut off or damaged: {fault}; fetch it again") from fault
+        raise _no_log(text, name, "it is not JSON") from fault
+    if thing := recognise(text):
+        raise LogError(name, f"is {thing}") from fault
+    raise LogError(name, f"is cut off or damaged: {in_words(fault)}; fetch it again") from fault
+
+
+def _no_log(text: bytes, name: str, fault: str) -> LogError:
+    """Make the error of a log, named *name*, whose *text* is something else, or has a *fault*."""
+    thing = recognise(text)
+    return LogError(name, f"is {thing}" if thing else f"is not a CloudTrail log: {fault}")
+
+
+def _lines(lines: list[bytes], name: str) -> Iterator[list[Element]]:
+    """Read JSON lines. `LogError`, at the end, if none of them is a record."""
+    known = False
+    for at in range(0, len(lines), MESSAGES):
+        found = [_line(line, name) for line in lines[at : at + MESSAGES]]
+        known = known or not all(each and _all_rejected(each) for each in found)
+        yield list(itertools.chain.from_iterable(found))
+    if not known:
+        raise _no_log(lines[0], name, f"none of its {len(lines):,} lines is a record")
 
 
 def _line(line: bytes, name: str) -> list[Element]:
@@ -318,7 +336,11 @@ def _line(line: bytes, name: str) -> list[Element]:
     except LogError as e:
         return [Rejected("", e.fault)]
     except UNREADABLE as e:
-        return [Rejected("", f"is no JSON: {e}")]
+        return [Rejected("", f"is not JSON: {in_words(e)}")]
+
+
+def _all_rejected(elements: list[Element]) -> bool:
+    return all(isinstance(each, Rejected) for each in elements)
 
 
 def _is_json(text: bytes) -> bool:
@@ -337,7 +359,7 @@ def _elements(text: bytes, name: str) -> list[Element]:
     try:
         members = _read_members(text)
     except ValidationError as e:
-        raise LogError(name, "is no CloudTrail log: neither an object nor a list") from e
+        raise _no_log(text, name, "it is neither an object nor a list") from e
     top = dict(members)
     held = [key for key, _ in members if key in LISTS]
     if RECORD_FIELDS & top.keys():
@@ -353,7 +375,7 @@ def _elements(text: bytes, name: str) -> list[Element]:
         return ["digest"]
     if held:
         return [_element(Raw(text))]
-    raise LogError(name, "is no CloudTrail log: an object without Records")
+    raise _no_log(text, name, "it is an object without Records")
 
 
 def _read_members(text: bytes | Raw) -> list[tuple[str, Raw]]:
@@ -370,7 +392,7 @@ def _list(raw: Raw, key: str, name: str) -> list[Raw]:
     try:
         return msgspec.json.decode(raw, type=list[Raw])
     except ValidationError as e:
-        raise LogError(name, f"is no CloudTrail log: its {key} is no list") from e
+        raise LogError(name, f"is not a CloudTrail log: its {key} is not a list") from e
 
 
 def _lookup_event(raw: Raw, name: str) -> Element:
@@ -381,7 +403,7 @@ def _lookup_event(raw: Raw, name: str) -> Element:
             raise _repeated(name, f"{RECORD} twice in an event")
         return _message(msgspec.json.decode(records[0], type=str) if records else "")
     except ValidationError as e:
-        return Rejected("", f"is no event of LookupEvents: {e}")
+        return Rejected("", f"is not an event of LookupEvents: {in_words(e)}")
 
 
 def _message(text: str) -> Element:
@@ -400,7 +422,7 @@ def _element(raw: Raw) -> Element:
     try:
         return _fit(raw, View)
     except UNREADABLE as e:
-        return Rejected("", f"is no record: {e}")
+        return Rejected("", f"is not a record: {in_words(e)}")
 
 
 def _fit(raw: Raw, kind: type[T]) -> T:
@@ -413,6 +435,10 @@ def _fit(raw: Raw, kind: type[T]) -> T:
         with contextlib.suppress(*UNREADABLE):
             fitting[field.name] = msgspec.json.decode(given[field.name], type=field.type)
             continue
+        if field.name == "eventTime":
+            with contextlib.suppress(*UNREADABLE):  # a number is shown when the record is rejected
+                number = msgspec.json.decode(given[field.name], type=int | float)
+                fitting[field.name] = str(number)
         if isinstance(field.type, type) and issubclass(field.type, Struct):
             with contextlib.suppress(*UNREADABLE):
                 fitting[field.name] = _fit(given[field.name], field.type)

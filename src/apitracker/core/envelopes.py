@@ -12,6 +12,7 @@ from msgspec import Struct
 from apitracker.core.compression import MAX_BYTES, inflate
 from apitracker.core.documents import UNREADABLE, cut, mend
 from apitracker.core.model import Log
+from apitracker.core.recognition import in_words
 from apitracker.errors import LogError
 
 
@@ -48,7 +49,8 @@ def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log
     try:
         body = pybase64.b64decode(event["awslogs"]["data"], validate=True)
     except (KeyError, TypeError, ValueError) as e:
-        raise LogError("event", f"is no CloudWatch Logs subscription event: {e!r}") from e
+        fault = "it has no awslogs.data in base64"
+        raise LogError("event", f"is not a CloudWatch Logs subscription event: {fault}") from e
     text = inflate(body, "event", max_bytes=max_bytes)
     try:
         payload = _stream(text)
@@ -84,7 +86,7 @@ def _payload(text: bytes) -> Payload:
     try:
         payload = _decode(mend(text))
     except UNREADABLE as e:
-        raise LogError("event", f"is no payload of a subscription: {e}") from e
+        raise LogError("event", f"is not a payload of a subscription: {in_words(e)}") from e
     if not isinstance(payload, Payload):
-        raise LogError("event", "is no payload of a subscription, but a list")
+        raise LogError("event", "is not a payload of a subscription, but a list")
     return payload

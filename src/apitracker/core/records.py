@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from apitracker.core.compression import MAX_BYTES
+from apitracker.core.compression import MAX_BYTES, inflate
 from apitracker.core.documents import (
     NOBODY,
     NOTHING,
@@ -22,6 +22,7 @@ from apitracker.core.documents import (
     read,
 )
 from apitracker.core.model import Call, Decoded, Log, Rejected
+from apitracker.core.recognition import recognise
 from apitracker.core.selection import matcher
 from apitracker.core.tally import WIDTHS
 from apitracker.core.times import EPOCH, SECOND
@@ -78,7 +79,7 @@ def decode(log: Log, *, max_bytes: int = MAX_BYTES) -> Decoded:
     gzip or plain; ``{"Records": […]}``, a list, JSON lines, one record alone, the output of
     LookupEvents, or several of these one behind the other. A record repeats another when both
     have the same eventID. A field that is absent, null or of another type counts as absent.
-    `LogError` if the log is no CloudTrail log, is cut off, nested too deep, or longer than
+    `LogError` if the log is not a CloudTrail log, is cut off, nested too deep, or longer than
     *max_bytes* when inflated: then nothing of it may be counted.
     """
     whole = Decoded([], [], Counter(), [])
@@ -106,7 +107,7 @@ def parts(
     Count nothing before the last part has come: `LogError` may come instead of it.
     """
     seen: set[str] = set()
-    received = 0
+    received = rejected = 0
     short = fields is not None and SHORT.issuperset(fields)
     kind = View if recorded else Short if short else Record
     is_recorded = matcher("callerAccountId", recorded)
@@ -117,9 +118,15 @@ def parts(
                 records = [SHARED if _is_other(each, is_recorded) else each for each in elements]
             part = _sort(records, seen, received)
             received += len(records)
+            rejected += len(part.rejected)
             yield part
     except RecursionError as e:
         raise LogError(log.name, "is nested too deep to be a CloudTrail log") from e
+    if received and rejected == received and isinstance(log.body, bytes):
+        # It may be a list of other things than records.
+        thing = recognise(next(inflate(log.body, log.name, max_bytes=max_bytes)))
+        if thing:
+            raise LogError(log.name, f"is {thing}")
 
 
 REMEMBERED: Final = 100_000  # texts in each of the two memories: more than the seconds of a day
@@ -253,7 +260,7 @@ def _fault(record: Record | Short) -> str:
     if NOTICE in record.eventSource:
         return f"is a notice of {record.eventSource[:40]}, and no call"
     text = record.eventTime[:40]
-    return f"eventTime {text!r} is no time" if text else "no eventTime"
+    return f"eventTime {text!r} is not a time" if text else "no eventTime"
 
 
 def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from apitracker.core.recognition import in_words
 from apitracker.errors import UsageError
 
 TABLE: Final = Path(__file__).with_name("prices.json")
@@ -84,7 +85,7 @@ def load(path: Path | None = None) -> Prices:
     except OSError as e:
         raise UsageError(f"{path}: cannot be read: {e.strerror}") from e
     except (msgspec.DecodeError, UnicodeError) as e:
-        raise UsageError(f"{path}: is no table of prices: {e}; {TABLE} is one") from e
+        raise UsageError(f"{path}: is not a table of prices: {in_words(e)}; {TABLE} is one") from e
     for name in given.prices:
         if name not in table.prices:
             names = ", ".join(table.prices)

@@ -8,7 +8,8 @@ A source may be laid out as CloudTrail does it in S3, and is then understood::
     [prefix/]AWSLogs/[o-xxxx/]<account>/CloudTrail/<region>/YYYY/MM/DD/<file>.json.gz
 
 The day is that of delivery. An event is never delivered before it happened, but may be later,
-so `find` looks from the day of *since* to `LATE` after *until*.
+so `find` looks from the day of *since* to `LATE` after *until*. Beside CloudTrail, other services
+deliver to the same bucket: below a folder or a prefix, their folders are left out.
 """
 
 import os
@@ -16,7 +17,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -25,13 +26,12 @@ from apitracker.core.compression import MAX_BYTES
 from apitracker.core.model import Log
 from apitracker.errors import SourceError
 
-LATE = 86_400
+LATE = 30 * 86_400
 """
 How many seconds after *until* a log is still looked for.
 
-CloudTrail delivers after 5 minutes on average, which is not guaranteed, so a day has ample room.
-What comes later is missed with *until*: when a bucket could not be written to, CloudTrail tries
-again for 30 days. Leave *until* out to read everything delivered since.
+CloudTrail delivers after 5 minutes on average, and when a bucket cannot be written to, it tries
+again for 30 days. To read only what was delivered on a day, name the folder of that day.
 """
 
 EARLY = 900
@@ -52,18 +52,28 @@ them is read when it is named.
 """
 
 FIRST_YEAR = 2013  # CloudTrail began in November
+MARKERS = frozenset(
+    {"_SUCCESS", "ConfigWritabilityCheckFile", "ELBAccessLogTestFile", "aws-logs-write-test"}
+)
+"""Files without logs that services put into a bucket; they are left out, as hidden files are."""
 
 PIECE_BYTES = 16 * 1024 * 1024  # of a file at a time; most logs are shorter
 
 _S3 = "s3://"
 _YEAR_10000 = 253_402_300_800  # seconds since 1970
 _OTHER = re.compile(rf"(?:^|/)(?:{'|'.join(sorted(NOT_LOGS))})(?=/)")
+_REGION = "[a-z]+(?:-[a-z]+)+-[0-9]+"  # eu-west-1, us-gov-west-1, eusc-de-east-1
 _DAY = re.compile(
-    r"(?:^|/)CloudTrail/[a-z]+(?:-[a-z]+)+-[0-9]+/"  # eu-west-1, us-gov-west-1, eusc-de-east-1
+    rf"(?:^|/)CloudTrail(?:-[A-Za-z]+)?/{_REGION}/"  # CloudTrail-NetworkActivity and others too
     r"([0-9]{4}(?:/[0-9]{2}(?:/[0-9]{2})?)?)(?:/|$)"
 )
+# VPC's flow logs may have the names of the parts before them, as Hive wants it.
+_SERVICE = re.compile(
+    r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?:aws-account-id=)?[0-9]{12}/"
+    rf"(?!CloudTrail(?:-[A-Za-z]+)?/|{_REGION}/)(?:aws-service=)?([A-Za-z][^/]*)(?=/)"
+)
 _REPEATED = re.compile(r"(?:\*\*/+){2,}")  # each would look through all folders again
-_DELIVERED = re.compile(r"_CloudTrail_[a-z0-9-]+_([0-9]{8}T[0-9]{4})Z_[^/]*$")
+_DELIVERED = re.compile(r"_CloudTrail(?:-[A-Za-z]+)?_[a-z0-9-]+_([0-9]{8}T[0-9]{4})Z_[^/]*$")
 
 
 class Found(NamedTuple):
@@ -85,6 +95,22 @@ class Found(NamedTuple):
         if self.name == "-" or self.name.startswith(_S3):
             return self.name
         return os.path.abspath(self.name)  # noqa: PTH100 - a Path takes ten times as long
+
+
+class LeftOut(NamedTuple):
+    """
+    A folder of another service than CloudTrail, which was not read.
+
+    *files* is how many are in it; -1 in S3, where they are not listed.
+    """
+
+    folder: str
+    service: str
+    files: int
+
+
+Finding: TypeAlias = Generator[Found, None, list[LeftOut]]
+"""The logs of a source, one by one, and at the end what was left out."""
 
 
 class _Days(NamedTuple):
@@ -113,10 +139,10 @@ class _Days(NamedTuple):
         return f"{days}, at logs delivered from {stamp} on"
 
 
-Offer: TypeAlias = Callable[[str, _Days], Iterator[Found]]
+Offer: TypeAlias = Callable[[str, _Days], Finding]
 
 
-def find(source: str, *, since: int | None = None, until: int | None = None) -> Iterator[Found]:
+def find(source: str, *, since: int | None = None, until: int | None = None) -> Finding:
     """
     Find the logs of *source*, in the same order each time.
 
@@ -127,28 +153,32 @@ def find(source: str, *, since: int | None = None, until: int | None = None) -> 
     makes, is left out. Other logs may hold other times as well.
 
     Below a folder, hidden files and what is no file (a socket, a pipe) are left out, and
-    `NOT_LOGS`. Links are followed, a folder is entered once. A folder or a link that cannot be
-    looked into is found as it is, so that `read` names it and the rest is not lost.
+    `NOT_LOGS`. Folders of other services are left out too, and returned when all is found. All of
+    these are read when they are named. Links are followed, a folder is entered once. A folder or
+    a link that cannot be looked into is found as it is, so that `read` names it and the rest is
+    not lost.
 
     `SourceError`, once it is iterated over, when *source* is missing, cannot be read, or holds no
     log that is wanted; then it says where was looked, and which log is the newest there.
     """
     offer = _objects if source.startswith(_S3) else _files
     days = _days(since, until)
-    empty = True
-    for found in offer(source, days):
-        empty = False
-        yield found
-    if empty:
-        raise SourceError(f"{source}: {_nothing(offer, source, days)}")
+    found = offer(source, days)
+    try:
+        first = next(found)
+    except StopIteration:
+        raise SourceError(f"{source}: {_nothing(offer, source, days)}") from None
+    yield first
+    return (yield from found)
 
 
 def _nothing(offer: Offer, source: str, days: _Days) -> str:
     """Word that *source* holds no log of *days*, and what it does hold."""
     if next(offer(source, _Days()), None) is None:
         return (
-            "there are no log files in it: check the name; hidden files and what is "
-            f"in {' or '.join(sorted(NOT_LOGS))} are read only when they are named"
+            "there are no log files in it: check the name; hidden files and what is in "
+            f"{' or '.join(sorted(NOT_LOGS))} or in other services' folders are read only when "
+            "they are named"
         )
     near = max(offer(source, days._replace(minute="")), key=_delivered, default=None)
     newest = near or _newest(offer, source)
@@ -253,11 +283,11 @@ def _delivered(found: Found) -> tuple[str, str]:
 # Files
 
 
-def _files(source: str, days: _Days) -> Iterator[Found]:
+def _files(source: str, days: _Days) -> Finding:
     """Find the logs of a file, a folder, a pattern or standard input."""
     if source == "-":
         yield Found(source, -1)
-        return
+        return []
     if not source:
         raise SourceError("an empty name is no source: name a file, a folder or s3://bucket")
     try:
@@ -265,22 +295,22 @@ def _files(source: str, days: _Days) -> Iterator[Found]:
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or not any(c in source for c in "*?["):
             raise SourceError(f"{source}: {_fault(error)}") from error
-        yield from _matches(source, days)
-        return
+        return (yield from _matches(source, days))
     if stat.S_ISDIR(status.st_mode):
-        yield from _below(source, days, set())
-    else:
-        yield _file(source, status) if stat.S_ISREG(status.st_mode) else Found(source, -1)
+        return (yield from _below(source, days, set()))
+    yield _file(source, status) if stat.S_ISREG(status.st_mode) else Found(source, -1)
+    return []
 
 
-def _below(path: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Found]:
+def _below(named: str, days: _Days, entered: set[tuple[int, int]]) -> Finding:
     """
-    Find the logs of a folder and all below it, or of a file, names sorted by code point.
+    Find the logs of the folder *named* and all below it, or of a file, sorted by code point.
 
     What is in a folder that was *entered* is not found again. Folders wait in a list: they can
     be nested deeper than calls can.
     """
-    waiting = [path]
+    left_out: list[LeftOut] = []
+    waiting = [named]
     while waiting:
         path = waiting.pop()
         if not _within(path, days):
@@ -292,12 +322,28 @@ def _below(path: str, days: _Days, entered: set[tuple[int, int]]) -> Iterator[Fo
             if not stat.S_ISDIR(status.st_mode) or (status.st_dev, status.st_ino) in entered:
                 continue
             entered.add((status.st_dev, status.st_ino))
+            if path != named and (service := _service(path)):
+                left_out.append(LeftOut(path, service, _count(path)))
+                continue
             names = sorted((entry.name for entry in Path(path).iterdir()), reverse=True)
         except OSError:
             yield Found(path, -1)
             continue
         # A Path would make "./-" standard input.
         waiting += [os.path.join(path, name) for name in names if not _left_out(name)]  # noqa: PTH118
+    return left_out
+
+
+def _service(folder: str) -> str:
+    """Name the service other than CloudTrail that *folder*, and no part of it alone, belongs to."""
+    path = f"{Path(folder).absolute()}/"
+    found = _SERVICE.search(path)
+    return found[1] if found and found.end() == len(path) - 1 else ""
+
+
+def _count(folder: str) -> int:
+    """Count the files below *folder*."""
+    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def _file(path: str, status: os.stat_result) -> Found:
@@ -311,7 +357,7 @@ def _file(path: str, status: os.stat_result) -> Found:
     return Found(path, status.st_size, "-".join(map(str, state)))
 
 
-def _matches(pattern: str, days: _Days) -> Iterator[Found]:
+def _matches(pattern: str, days: _Days) -> Finding:
     """Find the logs that match a pattern; of a folder that matches, all below it."""
     path = Path(_REPEATED.sub("**/", pattern))
     try:
@@ -324,18 +370,28 @@ def _matches(pattern: str, days: _Days) -> Iterator[Found]:
         raise SourceError(f"{pattern}: nothing matches this pattern: check it with ls")
     entered: set[tuple[int, int]] = set()
     walked: set[PurePath] = set()
+    folders: set[str] = set()
+    left_out: list[LeftOut] = []
     for match in matches:
         here = PurePath(match)
         named_by_chance = set(here.parts) - set(path.parts)
         if any(map(_left_out, named_by_chance)) or not walked.isdisjoint(here.parents):
             continue
+        service = _SERVICE.search(f"{match}/")
+        folder = match[: service.end()] if service else ""
+        if service and PurePath(folder).name in named_by_chance:
+            if folder not in folders:
+                folders.add(folder)
+                left_out.append(LeftOut(folder, service[1], _count(folder)))
+            continue
         walked.add(here)
         # A file of this name is no standard input, though a pattern matches it.
-        yield from _below("./-" if match == "-" else match, days, entered)
+        left_out += yield from _below("./-" if match == "-" else match, days, entered)
+    return left_out
 
 
 def _left_out(name: str) -> bool:
-    return name.startswith(".") or name in NOT_LOGS
+    return name.startswith(".") or name in NOT_LOGS or _is_marker(name)
 
 
 def _fault(error: OSError) -> str:
@@ -358,32 +414,46 @@ def _split(name: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _objects(source: str, days: _Days) -> Iterator[Found]:
+def _objects(source: str, days: _Days) -> Finding:
     """
     Find the logs of an S3 prefix, sorted by key.
 
     Keys come in order, 1,000 at a time, from any key on. So whatever is not wanted is jumped
-    over: the days before and after, the digests. That is about two requests for each region and
-    one for each 1,000 logs, whatever lies above and beside CloudTrail's folders; to descend
-    folder by folder would take one for each year, month and day.
+    over: the days before and after, the digests, other services. That is about two requests for
+    each region, one for each folder jumped over and one for each 1,000 logs; to descend folder by
+    folder would take one for each year, month and day.
     """
     bucket, named = _split(source)
     prefix = _prefix(source, named)
     page, after = _page(source, Prefix=prefix), ""
+    left_out: list[LeftOut] = []
     while True:
         for entry in page.get("Contents", ()):
             key = entry["Key"]
             if key < after:
                 continue
-            after = key if key == named else _jump(key, prefix, days) or key
-            wanted = after == key and (key == named or not _early(key, days))
-            if wanted and not key.endswith("/"):  # consoles make empty "folders"
-                yield Found(f"{_S3}{bucket}/{key}", entry["Size"], entry["ETag"].strip('"'))
-                if key == named:
-                    return
+            if key == named and not key.endswith("/"):
+                yield _object(bucket, entry)
+                return left_out
+            if service := _not_named(_SERVICE.search(key), prefix):
+                folder = f"{_S3}{bucket}/{key[: service.end()]}"
+                left_out.append(LeftOut(folder, service[1], -1))
+            after = _jump(key, prefix, days) or key
+            if after == key and not _early(key, days) and not _is_marker(key):
+                yield _object(bucket, entry)
         if not page["IsTruncated"]:
-            return
+            return left_out
         page = _page(source, Prefix=prefix, StartAfter=after)
+
+
+def _object(bucket: str, entry: dict[str, Any]) -> Found:
+    return Found(f"{_S3}{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'))
+
+
+def _is_marker(key: str) -> bool:
+    """Tell whether a file of this name holds no log: consoles and Hadoop make empty "folders"."""
+    name = key.rpartition("/")[2]
+    return not name or name.endswith("_$folder$") or name in MARKERS
 
 
 def _prefix(source: str, key: str) -> str:
@@ -407,6 +477,11 @@ def _page(source: str, **request: str | int) -> dict[str, Any]:
         return page
 
 
+def _not_named(folder: re.Match[str] | None, prefix: str) -> re.Match[str] | None:
+    """Give the match of a *folder* unless *prefix* names that folder."""
+    return folder if folder and folder.end() >= len(prefix) else None
+
+
 def _jump(key: str, prefix: str, days: _Days) -> str:
     """
     Say after which text to go on when *key* is not wanted; empty when it is.
@@ -414,8 +489,8 @@ def _jump(key: str, prefix: str, days: _Days) -> str:
     In code points ``0`` comes next after ``/`` and ``:`` after ``9``, so what is jumped over is
     one folder, or the days in one region.
     """
-    other = _OTHER.search(key)
-    if other and other.end() >= len(prefix):  # the prefix does not name that folder
+    other = _not_named(_OTHER.search(key) or _SERVICE.search(key), prefix)
+    if other:
         return key[: other.end()] + "0"
     dated = _DAY.search(key)
     if not dated or _within(key, days):

@@ -11,6 +11,7 @@ from msgspec import Struct
 from apitracker.core.model import Rejected
 from apitracker.core.tally import WIDTHS, Row
 from apitracker.local.readings import NO_EVENT, OUTSIDE, Question, Reading, Unread
+from apitracker.local.sources import LeftOut
 
 
 class Balance(Struct):
@@ -20,9 +21,8 @@ class Balance(Struct):
     *known* logs are, byte for byte, ones that were counted before: their records are not received
     again. *known_unread* logs could not be read before and have not changed. *outside* says how
     many of the counted were not selected. *rejected* and *unread* name the place and the reason of
-    each.
-    *first* and *last* are the seconds of the first and the last call, selected or not, where the
-    question has seconds.
+    each. *left_out* are folders of other services than CloudTrail. *first* and *last* are the
+    seconds of the first and the last call, selected or not, where the question has seconds.
     """
 
     logs: int = 0
@@ -35,6 +35,7 @@ class Balance(Struct):
     skipped: Counter[str] = msgspec.field(default_factory=Counter)
     rejected: list[tuple[str, Rejected]] = msgspec.field(default_factory=list)
     unread: list[Unread] = msgspec.field(default_factory=list)
+    left_out: list[LeftOut] = msgspec.field(default_factory=list)
     first: int | None = None
     last: int | None = None
 
@@ -60,6 +61,7 @@ class Balance(Struct):
         self.skipped.update(other.skipped)
         self.rejected.extend(other.rejected)
         self.unread.extend(other.unread)
+        self.left_out.extend(other.left_out)
         self._span(other.first, other.last)
 
     def _span(self, first: int | None, last: int | None) -> None:
