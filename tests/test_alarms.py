@@ -258,24 +258,24 @@ def test_a_set_that_is_not_deployed() -> None:
             alarm(),
             Choice(exclude="readOnly=true eventName=Run*"),
             (
-                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules are "
-                "'', its ExcludeRules 'readOnly=true eventName=Run*'; change them"
+                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
+                "are '', its ExcludeRules 'readOnly=true eventName=Run*'; change them"
             ),
         ),
         (
             alarm(outcome="throttled"),
             Choice(metrics=("api", "outcomes"), include="outcome=denied"),
             (
-                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules are "
-                "'outcome=denied', its ExcludeRules ''; change them"
+                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
+                "are 'outcome=denied', its ExcludeRules ''; change them"
             ),
         ),
         (
             alarm(),
             Choice(include="awsRegion=us-*"),
             (
-                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules are "
-                "'awsRegion=us-*', its ExcludeRules ''; change them"
+                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
+                "are 'awsRegion=us-*', its ExcludeRules ''; change them"
             ),
         ),
     ],

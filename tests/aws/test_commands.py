@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.emulator import VENV
 
 from apitracker.account import alarms, clients, dashboards
 from apitracker.account.dashboards import Used
@@ -85,8 +86,8 @@ def test_alarm_is_put_and_updated(client: Client, name: str) -> None:
     assert kept["TreatMissingData"] == "notBreaching"
 
 
-def test_alarm_rings(client: Client, name: str) -> None:
-    """What is published where the alarm looks makes it ring."""
+def test_alarm_fires(client: Client, name: str) -> None:
+    """What is published where the alarm looks makes it fire."""
     run("alarm", "ec2:RunInstances", "--above", 2, APITRACKER_NAMESPACE=name)
     cloudwatch = client("cloudwatch")
     dimensions = [
@@ -101,45 +102,176 @@ def test_alarm_rings(client: Client, name: str) -> None:
     assert [each["StateValue"] for each in found] == ["ALARM"]
 
 
-def test_alarm_on_an_outcome(client: Client, name: str) -> None:
-    """It stands beside the plain one, rings at its own metric, and says which set it takes."""
-    env = {"APITRACKER_NAMESPACE": name}
-    cloudwatch = client("cloudwatch")
-    api = ("ec2:RunInstances", "--above", 2)
-    run("alarm", *api, **env)
+@pytest.fixture
+def tracker(client: Client, name: str) -> Iterator[str]:
+    """A stack with a function that publishes what its parameter MetricSets says; its name."""
+    template = json.loads(json.dumps(TEMPLATE))
+    template["Parameters"] |= {"MetricSets": {"Type": "String"}, "Unchanged": {"Type": "String"}}
+    template["Resources"]["APITrackerLambdaFunction"]["Properties"] |= {
+        "FunctionName": f"{name}-f",
+        "Description": {"Ref": "Unchanged"},
+        "Environment": {
+            "Variables": {
+                "APITRACKER_NAMESPACE": name,
+                "APITRACKER_METRICS": {"Ref": "MetricSets"},
+                "APITRACKER_EXCLUDE": "eventName=Describe*",
+            }
+        },
+    }
+    given = {"CloudTrailLogGroupName": name, "MetricSets": "api,service", "Unchanged": "as it was"}
+    cloudformation = client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1}
+    )
+    yield name
+    cloudformation.delete_stack(StackName=name)
 
-    one = run("alarm", *api, "--outcome", "throttled", **env)
-    known = run("alarm", *api, "--outcome", "throttled", **env, APITRACKER_METRICS="api,outcomes")
-    everywhere = run("alarm", *api, "--outcome", "denied", "--any-region", "--dry-run", **env)
+
+def test_alarm_on_an_outcome(client: Client, tracker: str) -> None:
+    """It is refused with the command that adds its metric set; after that it is made, and fires."""
+    env = {"APITRACKER_NAMESPACE": tracker}
+    wanted = ("alarm", "ec2:RunInstances", "--above", 2, "--stack", tracker)
+    throttled = (*wanted, "--outcome", "throttled")
+    cloudwatch, functions = client("cloudwatch"), client("lambda")
+
+    plain = run(*wanted, **env)
+    refused = run(*throttled, **env)
+    forced = run(*throttled, "--force", "--dry-run", **env)
+
+    assert (plain.returncode, refused.returncode, forced.returncode) == (0, 2, 0), plain.stderr
+    assert "warning" not in plain.stderr
+    assert refused.stderr.startswith(
+        f"apitracker: {tracker} does not publish the metric set outcomes, so that the alarm could "
+        "never fire; to add it: aws cloudformation update-stack "
+    )
+    command = refused.stderr.partition("to add it: ")[2].partition("; --force")[0]
+    path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", "-c", command], env={**os.environ, "PATH": path}, check=True)  # noqa: S607
+    client("cloudformation").get_waiter("stack_update_complete").wait(
+        StackName=tracker, WaiterConfig={"Delay": 1}
+    )
+    updated = functions.get_function_configuration(FunctionName=f"{tracker}-f")
+    assert updated["Environment"]["Variables"]["APITRACKER_METRICS"] == "api,service,outcomes"
+    assert updated["Description"] == "as it was"
+
+    made = run(*throttled, **env)
+    everywhere = run(*wanted, "--outcome", "denied", "--any-region", "--dry-run", **env)
     pairs = {"awsRegion": REGION, "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances"}
     dimensions = [{"Name": n, "Value": v} for n, v in pairs.items()]
     datum = {"MetricName": "Throttled", "Dimensions": dimensions, "Value": 3}
-    cloudwatch.put_metric_data(Namespace=f"{name}/Usage", MetricData=[datum])
+    cloudwatch.put_metric_data(Namespace=f"{tracker}/Usage", MetricData=[datum])
 
-    assert (one.returncode, known.returncode, everywhere.returncode) == (0, 0, 0)
-    assert f"it watches {name}/Usage: see that the tracker is deployed with outcomes" in one.stderr
-    assert "it watches" not in known.stderr
-    found = cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
+    assert (made.returncode, everywhere.returncode, everywhere.stderr) == (0, 0, "")
+    assert "warning" not in made.stderr
+    found = cloudwatch.describe_alarms(AlarmNamePrefix=tracker)["MetricAlarms"]
     assert {each["AlarmName"]: each["StateValue"] for each in found} == {
-        f"{name} ec2.amazonaws.com:RunInstances us-east-1": "INSUFFICIENT_DATA",
-        f"{name} ec2.amazonaws.com:RunInstances us-east-1 throttled": "ALARM",
+        f"{tracker} ec2.amazonaws.com:RunInstances us-east-1": "INSUFFICIENT_DATA",
+        f"{tracker} ec2.amazonaws.com:RunInstances us-east-1 throttled": "ALARM",
     }
     cloudwatch.put_metric_alarm(**json.loads(everywhere.stdout))
-    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]) == 3
+    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=tracker)["MetricAlarms"]) == 3
 
 
-def test_alarm_is_printed_only(client: Client, name: str) -> None:
-    """A dry run prints what boto3 takes, and makes nothing."""
-    env = {"APITRACKER_NAMESPACE": name}
-    one = run("alarm", "ec2:RunInstances", "--above", 100, "--dry-run", **env)
-    any_region = run("alarm", "ec2:RunInstances", "--above", 1, "--any-region", "--dry-run", **env)
+def test_alarm_that_a_tracker_never_feeds(tracker: str) -> None:
+    """Another namespace and a rule that leaves the API out are refused, with what to change."""
+    wanted = ("alarm", "ec2:DescribeInstances", "--above", 2, "--stack", tracker)
+
+    elsewhere = run(*wanted, APITRACKER_NAMESPACE="Elsewhere")
+    excluded = run(*wanted, APITRACKER_NAMESPACE=tracker)
+
+    assert (elsewhere.returncode, elsewhere.stderr) == (
+        2,
+        (
+            f"apitracker: {tracker} publishes to {tracker}, and the alarm watches Elsewhere: set "
+            f"APITRACKER_NAMESPACE={tracker}; --force makes the alarm all the same\n"
+        ),
+    )
+    assert (excluded.returncode, excluded.stderr) == (
+        2,
+        (
+            f"apitracker: {tracker} does not publish ec2.amazonaws.com:DescribeInstances there: its "
+            "IncludeRules are '', its ExcludeRules 'eventName=Describe*'; change them; --force makes "
+            "the alarm all the same\n"
+        ),
+    )
+
+
+def test_alarm_looks_at_the_metrics(client: Client, name: str) -> None:
+    """Names are those that are published in the namespace, under any region, by that service."""
     cloudwatch = client("cloudwatch")
 
-    assert not cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
+    def publish(event_name: str, source: str, region: str) -> None:
+        pairs = {"awsRegion": region, "eventSource": source}
+        dimensions = [{"Name": n, "Value": v} for n, v in pairs.items()]
+        datum = {"MetricName": event_name, "Dimensions": dimensions, "Value": 1}
+        cloudwatch.put_metric_data(Namespace=name, MetricData=[datum])
+
+    publish("UpdateFunctionCode20150331", "lambda.amazonaws.com", "eu-west-1")
+    publish("UpdateFunctionCode20150331v2", "lambda.amazonaws.com", "us-east-1")
+    publish("GetFunction20150331v2", "lambda.amazonaws.com", "us-east-1")
+    publish("ConsoleLogin", "signin.amazonaws.com", "us-east-1")
+    publish("DescribeInstanses", "signin.amazonaws.com", "us-east-1")
+
+    def alarm(api: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        return run("alarm", api, "--above", 1, *more, APITRACKER_NAMESPACE=name)
+
+    two = alarm("lambda:UpdateFunctionCode")
+    one = alarm("lambda:GetFunction", "--any-region")
+    login = alarm("signin:ConsoleLogin")
+    wrong = alarm("ec2:DescribeInstanses")
+    several = alarm("lambda:UpdateFunctionCode", "--any-region")
+
+    assert [each.returncode for each in (two, one, login, wrong, several)] == [0, 0, 0, 2, 2]
+    assert "warning" not in two.stderr + one.stderr + login.stderr
+    assert wrong.stderr == (
+        "apitracker: ec2.amazonaws.com:DescribeInstanses: no API has this name; did you mean "
+        "DescribeInstances? --force takes it as it is\n"
+    )
+    assert "adds up the metrics of one name only" in several.stderr
+    found = cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
+    assert {each["AlarmName"].removeprefix(f"{name} ") for each in found} == {
+        "lambda.amazonaws.com:UpdateFunctionCode us-east-1",
+        "lambda.amazonaws.com:GetFunction any-region",
+        "signin.amazonaws.com:ConsoleLogin us-east-1",
+    }
+    printed = alarm("lambda:UpdateFunctionCode", "--dry-run").stdout
+    stats = [each["MetricStat"] for each in json.loads(printed)["Metrics"][1:]]
+    assert [stat["Metric"]["MetricName"] for stat in stats] == [
+        "UpdateFunctionCode20150331",
+        "UpdateFunctionCode20150331v2",
+    ]
+
+
+def test_alarm_is_printed_only(client: Client, tracker: str) -> None:
+    """A dry run prints what boto3 takes, and makes nothing."""
+    env = {"APITRACKER_NAMESPACE": tracker}
+    wanted = ("alarm", "ec2:RunInstances", "--above", 1, "--stack", tracker, "--dry-run")
+    one = run(*wanted, **env)
+    any_region = run(*wanted, "--any-region", **env)
+    cloudwatch = client("cloudwatch")
+
+    assert not cloudwatch.describe_alarms(AlarmNamePrefix=tracker)["MetricAlarms"]
     for done in (one, any_region):
         assert (done.returncode, done.stderr) == (0, "")
         cloudwatch.put_metric_alarm(**json.loads(done.stdout))
-    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]) == 2
+    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=tracker)["MetricAlarms"]) == 2
+
+
+def test_alarm_without_a_stack(client: Client, name: str) -> None:
+    """A tracker that is not to be seen is no reason to refuse; what is not known is said."""
+    done = run("alarm", "ec2:RunInstances", "--above", 1, APITRACKER_NAMESPACE=name)
+
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        "warning: whether the metric set api is published is not known: there is no stack "
+        "cloudwatch-api-tracker here: "
+    )
+    assert client("cloudwatch").describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
 
 
 @pytest.mark.usefixtures("account")
@@ -152,6 +284,7 @@ def test_alarm_that_cannot_be() -> None:
         ["ec2:Run", "--above", "1", "--per", "2h", "--any-region"],
         ["ec2:Run", "--above", "1", "--region", "us-east-1", "--any-region"],
         ["ec2:Run", "--above", "1", "--outcome", "ok"],
+        ["ec2:Run", "--above", "1", "--region", "all"],
     ):
         assert run("alarm", *wrong, "--dry-run").returncode == 2, wrong
 
@@ -160,14 +293,19 @@ def test_alarm_that_cannot_be() -> None:
 
 
 def test_alarm_without_aws(account: str) -> None:
-    """An AWS that does not answer is a failure of AWS."""
+    """An AWS that does not answer is a failure of AWS; a dry run does without."""
     del account
     closed = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
 
-    done = run("alarm", "ec2:Run", "--above", "1", **closed)
+    done = run("alarm", "ec2:RunInstances", "--above", "1", **closed)
+    dry = run("alarm", "ec2:RunInstances", "--above", "1", "--dry-run", **closed)
 
     assert done.returncode == 3
-    assert "cloudwatch:PutMetricAlarm: no whole answer came from AWS" in done.stderr
+    assert "cloudwatch:ListMetrics: no whole answer came from AWS" in done.stderr
+    assert (dry.returncode, json.loads(dry.stdout)["MetricName"]) == (0, "RunInstances")
+    assert dry.stderr.startswith(
+        "warning: the metrics that are published could not be looked at: cloudwatch:ListMetrics: "
+    )
 
 
 # --- dashboards ---------------------------------------------------------------------------------
