@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from tests.emulator import VENV
 
-from apitracker.account import alarms, clients, dashboards
+from apitracker.account import alarms, clients, dashboards, verify
 from apitracker.account.dashboards import Used
+from apitracker.account.verify import Clients
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 APITRACKER = Path(sys.executable).with_name("apitracker")
@@ -194,9 +195,9 @@ def test_alarm_that_a_tracker_never_feeds(tracker: str) -> None:
     assert (excluded.returncode, excluded.stderr) == (
         2,
         (
-            f"apitracker: {tracker} does not publish ec2.amazonaws.com:DescribeInstances there: its "
-            "IncludeRules are '', its ExcludeRules 'eventName=Describe*'; change them; --force makes "
-            "the alarm all the same\n"
+            f"apitracker: {tracker} does not publish ec2.amazonaws.com:DescribeInstances there: "
+            "its IncludeRules are '', its ExcludeRules 'eventName=Describe*'; change them; --force "
+            "makes the alarm all the same\n"
         ),
     )
 
@@ -476,7 +477,13 @@ class Setup:
     def alarm(self, state: str) -> None:
         """An alarm on the namespace, in this state."""
         wanted = alarms.Alarm(
-            event_source="s", event_name="Get", above=9, per=60, region="r", namespace=self.name
+            event_source="s",
+            event_name="Get",
+            above=9,
+            per=60,
+            region="r",
+            namespace=self.name,
+            notify=(f"arn:aws:sns:{REGION}:123456789012:t",),
         )
         alarms.put(alarms.request(wanted), self.cloudwatch)
         self.cloudwatch.set_alarm_state(
@@ -492,11 +499,21 @@ class Setup:
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def verify(self) -> tuple[int, dict[str, tuple[str, str]]]:
-        """The exit code, and for each check its word and its text."""
+        """The exit code, and for each check its word and its text; of alarms the first."""
         done = run("verify", "--stack", self.name)
         assert done.stderr == ""
         lines = [re.split(r" {2,}", line, maxsplit=2) for line in done.stdout.splitlines()]
-        return done.returncode, {check: (word, text) for word, check, text in lines}
+        return done.returncode, {check: (word, text) for word, check, text in reversed(lines)}
+
+    def later(self, **span: int) -> dict[str, tuple[str, str]]:
+        """What `verify` will find after this time, if nothing happens."""
+        services = {"functions": "lambda"}
+        made = {name: self.client(services.get(name, name)) for name in Clients.__struct_fields__}
+        now = int((datetime.now(UTC) + timedelta(**span)).timestamp())
+        return {
+            check.name: (check.state, check.text)
+            for check in verify.verify(self.name, Clients(**made), now=now)
+        }
 
 
 @pytest.fixture
@@ -535,7 +552,7 @@ def test_verify_what_works(setup: Setup) -> None:
     code, checks = setup.verify()
 
     assert code == 0, checks
-    assert list(checks) == CHECKS
+    assert list(reversed(checks)) == CHECKS
     assert checks == {
         "stack": ("ok", f"{name} is CREATE_COMPLETE"),
         "trail": ("ok", f"arn:aws:cloudtrail:{REGION}:123456789012:trail/{name} is logging"),
@@ -544,7 +561,7 @@ def test_verify_what_works(setup: Setup) -> None:
         "function": ("ok", f"{name}-f was invoked 7 times in 3 hours, without errors"),
         "failures": ("ok", f"no failed events wait in {setup.bucket}"),
         "metrics": ("ok", checks["metrics"][1]),
-        "alarms": ("ok", "1 alarms, none ringing"),
+        "alarms": ("ok", "1 alarms, none firing; each notifies somebody"),
         "trackers": ("ok", f"no other tracker publishes to {name}"),
     }
     assert re.fullmatch(
@@ -570,38 +587,117 @@ def test_verify_looks_where_metrics_are(
         FunctionName=f"{setup.name}-f",
         Environment={"Variables": {"APITRACKER_NAMESPACE": setup.name, "APITRACKER_METRICS": sets}},
     )
-    if usage:
-        setup.metric(namespace=f"{setup.name}/Usage")
+    setup.trail()
+    setup.subscribe()
+    setup.record()
+    setup.invoke()
+    if usage:  # in an hour, which is when it is looked at: the stack is no longer new then
+        setup.metric(timedelta(hours=-1), namespace=f"{setup.name}/Usage")
 
-    found, said = setup.verify()[1]["metrics"]
+    found, said = setup.later(hours=1)["metrics"]
 
     assert found == word
     assert said.startswith(text.format(setup.name))
 
 
+def test_verify_right_after_a_deployment(setup: Setup) -> None:
+    """What has not come yet waits, in one line with its reason, and nothing is wrong."""
+    setup.trail()
+    setup.subscribe()
+    name = setup.name
+
+    code, checks = setup.verify()
+
+    assert code == 0
+    assert {check: word for check, (word, _) in checks.items()} == {
+        "stack": "ok",
+        "trail": "ok",
+        "filter": "ok",
+        "failures": "ok",
+        "traffic": "waiting",
+        "alarms": "ok",
+        "trackers": "ok",
+    }
+    assert checks["traffic"][1] == (
+        f"records, function, metrics: {name} was deployed 0 minutes ago; the first records take up "
+        "to 15 minutes: run verify again after that"
+    )
+
+
+def test_verify_when_nothing_came(setup: Setup) -> None:
+    """What has not come long after the deployment is wrong once: where it stopped."""
+    setup.trail()
+    setup.subscribe()
+    name = setup.name
+
+    checks = setup.later(minutes=31)
+    setup.record()
+    later = setup.later(minutes=32)
+
+    assert checks["records"] == (
+        "wrong",
+        f"{name} has never received a record: see to the trail",
+    )
+    assert checks["traffic"] == (
+        "waiting",
+        "function, metrics: nothing comes before this is mended: records",
+    )
+    assert not {"function", "metrics"} & set(checks)
+    assert later["records"][0] == "ok"
+    assert later["function"][0] == "wrong"
+    assert later["function"][1].startswith(f"{name}-f was not invoked in 3 hours: ")
+    assert later["traffic"] == (
+        "waiting",
+        "metrics: nothing comes before this is mended: function",
+    )
+
+
 def test_verify_what_does_nothing(setup: Setup) -> None:
-    """Of a stack that nothing flows through, each step says what to do."""
+    """Of a stack that nothing flows through, each cause is wrong, and says what to do."""
     name = setup.name
 
     code, checks = setup.verify()
 
     assert code == 1
-    assert {check for check, (word, _) in checks.items() if word == "wrong"} == {
-        "trail",
-        "filter",
-        "records",
-        "function",
-        "metrics",
-    }
+    assert {check for check, (word, _) in checks.items() if word == "wrong"} == {"trail", "filter"}
     assert checks["trail"][1].startswith(f"no trail delivers to {name}: give one")
     assert checks["filter"][1].startswith(f"{name} has no subscription filter to {name}-f: ")
-    assert checks["records"][1].startswith(f"{name} has never received a record: ")
-    assert checks["function"][1].startswith(f"{name}-f was not invoked in 3 hours: ")
-    assert checks["metrics"][1].startswith(f"no metrics in {name} for 3 hours: ")
+    assert checks["traffic"] == (
+        "waiting",
+        "records, function, metrics: nothing comes before this is mended: trail, filter",
+    )
+
+
+def test_verify_alarms(setup: Setup) -> None:
+    """An alarm on a set that is not deployed is wrong; one that notifies nobody is a warning."""
+    setup.trail()
+    setup.subscribe()
+    setup.alarm("ALARM")
+    env = {"APITRACKER_NAMESPACE": setup.name}
+    throttled = ("alarm", "ec2:RunInstances", "--above", 1, "--outcome", "throttled", "--force")
+    assert run(*throttled, "--stack", setup.name, **env).returncode == 0
+
+    done = run("verify", "--stack", setup.name)
+
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if "  alarms  " in line]
+    alarm = f"{setup.name} ec2.amazonaws.com:RunInstances us-east-1 throttled"
+    assert lines == [
+        (
+            f"wrong    alarms    never firing: {alarm}: Throttled in {setup.name}/Usage is not "
+            "published; add the metric set outcomes: deploy this version over it, with "
+            "MetricSets=api,outcomes"
+        ),
+        f"warning  alarms    firing, as calls are above the threshold: {setup.name} s:Get r",
+        (
+            f"warning  alarms    nobody is told by {alarm}: give the stack AlarmEmail or "
+            "AlarmTopicArn, and your own alarms --notify"
+        ),
+    ]
 
 
 def test_verify_what_is_broken(setup: Setup) -> None:
-    """A stopped trail, failing invocations, late metrics, ringing alarms, a second tracker."""
+    """A stopped trail, failing invocations, an alarm that fires, a second tracker."""
     name = setup.name
     setup.trail()
     setup.client("cloudtrail").stop_logging(Name=name)
@@ -647,11 +743,13 @@ def test_verify_what_is_broken(setup: Setup) -> None:
             f"/aws/lambda/{name}-f --since 3h"
         ),
     )
-    assert checks["metrics"][0] == "wrong"
-    assert re.search(r"made 4[78] minutes ago: CloudTrail takes 15 minutes", checks["metrics"][1])
+    assert checks["traffic"] == (
+        "waiting",
+        "metrics: nothing comes before this is mended: trail, function",
+    )
     assert checks["alarms"] == (
-        "wrong",
-        f"ringing: {name} s:Get r: see its reason in CloudWatch",
+        "warning",
+        f"firing, as calls are above the threshold: {name} s:Get r",
     )
     assert checks["trackers"][0] == "wrong"
     assert f"also publishing to {name}: {name}-other: " in checks["trackers"][1]
@@ -664,8 +762,8 @@ def test_verify_no_stack(name: str) -> None:
 
     assert done.returncode == 1
     assert done.stdout == (
-        f"wrong  stack     there is no stack {name} here: deploy it, or give its name with --stack"
-        " and its region with AWS_REGION\n"
+        f"wrong    stack     there is no stack {name} here: deploy it, or give its name with "
+        "--stack and its region with AWS_REGION\n"
     )
 
 

@@ -18,6 +18,7 @@ GROUP: Final = "NewTrailCWLogGroup"
 TRAIL: Final = "NewTrail"
 LEDGER: Final = "Ledger"
 FAILED_EVENTS: Final = "FailedEvents"
+SUBSCRIPTION: Final = "AlarmSubscription"
 METRIC_SETS: Final = "MetricSets"  # a parameter
 MISSING: Final = "ValidationError"  # what CloudFormation answers when there is no such stack
 

@@ -222,11 +222,11 @@ def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None
 @stack_option
 def verify(stack: str) -> None:
     """
-    Check that a deployed tracker works.
+    Check a deployed tracker end to end, from trail to alarms.
 
-    It is looked at from the trail to the alarms.
-
-    Each line is ok, or says what to do.
+    Each line is ok, or says what to do. What is waiting has not come yet, and is not wrong: after
+    a deployment the first records take up to 15 minutes. A warning is of an alarm that notifies
+    nobody, or one on calls that fires.
 
     \b
     Examples:
@@ -234,7 +234,7 @@ def verify(stack: str) -> None:
       apitracker verify --stack my-tracker
       AWS_REGION=eu-west-1 apitracker verify
 
-    Exit code 0: all is ok; 1: something is wrong; 2: wrong usage; 3: AWS could not be asked.
+    Exit code 0: nothing is wrong; 1: something is wrong; 2: wrong usage; 3: AWS could not be asked.
     """
     from apitracker.account import clients, verify
 
@@ -245,11 +245,11 @@ def verify(stack: str) -> None:
         functions=clients.client("lambda"),
         cloudwatch=clients.client("cloudwatch"),
         s3=clients.client("s3"),
+        sns=clients.client("sns"),
     )
     wrong = False
     for check in verify.verify(stack, asked, now=int(datetime.now(UTC).timestamp())):
-        wrong |= not check.ok
-        word = "ok" if check.ok else "wrong"
-        click.echo(tables.printable(f"{word:<5}  {check.name:<8}  {check.text}"))
+        wrong |= check.state == "wrong"
+        click.echo(tables.printable(f"{check.state:<7}  {check.name:<8}  {check.text}"))
     if wrong:
         raise SystemExit(INCOMPLETE)
