@@ -1,10 +1,13 @@
 """Alarms as CloudWatch is asked for them; that it takes them is in aws/test_commands.py."""
 
 import re
+from contextlib import ExitStack
 from typing import Any
 
+import boto3
 import botocore.session
 import pytest
+from botocore.stub import Stubber
 from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,6 +212,67 @@ def test_requests_are_those_of_the_model(wanted: Alarm) -> None:
 STACK = Stack(
     "tracker", "CREATE_COMPLETE", {}, {"MetricSets": "api,service", "MemorySize": "256", "Z": ""}
 )
+
+
+def looked(*answers: tuple[str, str, dict[str, Any]], source: str = "ec2.amazonaws.com") -> Seen:
+    """What is seen where AWS gives these answers, by service and operation."""
+    with ExitStack() as stack:
+        made = {}
+        for service in ("cloudwatch", "cloudformation", "lambda"):
+            client = boto3.session.Session(
+                aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-west-1"
+            ).client(service)
+            stubber = stack.enter_context(Stubber(client))
+            stack.callback(client.close)
+            for _, operation, answer in (each for each in answers if each[0] == service):
+                if "code" in answer:
+                    stubber.add_client_error(operation, answer["code"], "No.")
+                else:
+                    stubber.add_response(operation, answer)
+            made[service] = client
+        return alarms.look(source, "API-COUNT", "tracker", made.__getitem__)
+
+
+def test_what_may_not_be_seen() -> None:
+    """Without a permission the alarm can be made: what was not looked at is said."""
+    assert looked(
+        ("cloudwatch", "list_metrics", {"code": "AccessDenied"}),
+        ("cloudformation", "describe_stacks", {"code": "AccessDenied"}),
+    ) == Seen(
+        unlisted="cloudwatch:ListMetrics was refused: AccessDenied: No.: allow "
+        "cloudwatch:ListMetrics to these credentials",
+        undeployed="cloudformation:DescribeStacks was refused: AccessDenied: No.: allow "
+        "cloudformation:DescribeStacks to these credentials",
+    )
+
+
+def test_the_names_that_are_listed() -> None:
+    """Names are those of metrics with the dimensions of their set, and of no other metric."""
+    pairs = {"awsRegion": "eu-west-1", "eventSource": "ec2.amazonaws.com"}
+
+    def metric(name: str, **dimensions: str) -> dict[str, Any]:
+        found = {**pairs, **dimensions}
+        return {
+            "MetricName": name,
+            "Dimensions": [{"Name": n, "Value": v} for n, v in found.items()],
+        }
+
+    seen = looked(
+        (
+            "cloudwatch",
+            "list_metrics",
+            {"Metrics": [metric("RunInstances"), metric("Other", caller="x")]},
+        ),
+        (
+            "cloudwatch",
+            "list_metrics",
+            {"Metrics": [metric("Calls"), metric("Throttled", eventName="StopInstances")]},
+        ),
+        ("cloudformation", "describe_stacks", {"code": "ValidationError"}),
+    )
+
+    assert seen.names == {"RunInstances", "StopInstances"}
+    assert seen.undeployed.startswith("there is no stack tracker here: ")
 
 
 def test_what_a_deployed_tracker_feeds() -> None:

@@ -173,6 +173,22 @@ def test_a_region_by_force() -> None:
         parse_region("all", force=True)
 
 
+@pytest.mark.parametrize(
+    ("source", "region", "instead"),
+    [
+        ("iam.amazonaws.com", "eu-west-1", "us-east-1"),
+        ("cloudfront.amazonaws.com", "eu-west-1", "us-east-1"),
+        ("iam.amazonaws.com", "us-east-1", ""),
+        ("iam.amazonaws.com", "cn-north-1", ""),
+        ("iam.amazonaws.com", "us-gov-west-1", ""),
+        (EC2, "eu-west-1", ""),
+    ],
+)
+def test_where_global_services_are_recorded(source: str, region: str, instead: str) -> None:
+    """An alarm on IAM in another region of the same partition would never fire."""
+    assert api_names.region_of(source, region) == instead
+
+
 def test_a_dry_run_without_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a region, credentials and a readable profile an alarm is checked and printed."""
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -187,7 +203,7 @@ def test_a_dry_run_without_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     code, printed, said = run("ec2:RunInstances", "--any-region")
     assert (code, '"AlarmName": "API-COUNT ec2.amazonaws.com' in printed) == (0, True)
-    assert said.startswith("warning: the metrics that are published could not be looked at: ")
+    assert said.startswith("warning: AWS was not asked which names and metric sets are published: ")
     code, printed, said = run("ec2:RunInstances", "--region", "eu-west-1")
     assert (code, '"MetricName": "RunInstances"' in printed) == (0, True)
     code, printed, said = run("ec2:RunInstances")

@@ -277,7 +277,7 @@ def test_alarm_without_a_stack(client: Client, name: str) -> None:
 
 @pytest.mark.usefixtures("account")
 def test_alarm_that_cannot_be() -> None:
-    """What makes no sense is wrong usage; a global service's region is pointed out."""
+    """What makes no sense is wrong usage, and so is a global service in another region."""
     for wrong in (
         ["ec2", "--above", "1"],
         ["ec2:Run", "--above", "-1"],
@@ -289,8 +289,15 @@ def test_alarm_that_cannot_be() -> None:
     ):
         assert run("alarm", *wrong, "--dry-run").returncode == 2, wrong
 
-    done = run("alarm", "iam:CreateUser", "--above", "0", "--dry-run", AWS_REGION="eu-west-1")
-    assert "give --region us-east-1" in done.stderr
+    iam = ("alarm", "iam:CreateUser", "--above", "0", "--dry-run")
+    away = run(*iam, AWS_REGION="eu-west-1")
+    named = run(*iam, "--region", "eu-west-1")
+    assert (away.returncode, named.returncode) == (2, 2)
+    assert away.stderr == named.stderr
+    assert away.stderr == (
+        "apitracker: the calls of iam.amazonaws.com are recorded in us-east-1: give --region "
+        "us-east-1; --force takes eu-west-1 all the same\n"
+    )
 
 
 def test_alarm_without_aws(account: str) -> None:
@@ -305,7 +312,8 @@ def test_alarm_without_aws(account: str) -> None:
     assert "cloudwatch:ListMetrics: no whole answer came from AWS" in done.stderr
     assert (dry.returncode, json.loads(dry.stdout)["MetricName"]) == (0, "RunInstances")
     assert dry.stderr.startswith(
-        "warning: the metrics that are published could not be looked at: cloudwatch:ListMetrics: "
+        "warning: AWS was not asked which names and metric sets are published: "
+        "cloudwatch:ListMetrics: "
     )
 
 

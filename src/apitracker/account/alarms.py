@@ -23,10 +23,6 @@ LONGEST_QUERY: Final = 3 * 3_600  # seconds that an alarm on a Metrics Insights 
 MOST_ADDED: Final = 10  # metrics in the expression of an alarm
 MOST_NOTIFIED: Final = 5  # actions of an alarm
 SHOWN: Final = 300  # characters of a description for the names of what is added up
-ELSEWHERE: Final = frozenset({"cloudfront.amazonaws.com", "iam.amazonaws.com"})
-"""Global services, whose calls CloudTrail records in us-east-1 wherever they are made."""
-
-
 WHO: Final = {
     "throttled": "Who is behind it: apitracker throttles. ",
     "denied": "Who was denied: apitracker denials. ",

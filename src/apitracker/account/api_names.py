@@ -97,6 +97,12 @@ RECORDED_AS: Final = {
 """By eventSource: a name of the API, or an action of IAM -> the name that CloudTrail records."""
 
 
+ELSEWHERE: Final = frozenset({"cloudfront.amazonaws.com", "iam.amazonaws.com"})
+"""Global services, whose calls CloudTrail records in us-east-1 wherever they are made."""
+
+APART: Final = ("cn-", "eu-iso", "eusc-", "us-gov-", "us-iso")  # partitions without us-east-1
+
+
 class Resolved(Struct, frozen=True):
     """The names under which an API is recorded, and what is doubtful about them, if anything."""
 
@@ -205,6 +211,12 @@ def parse_region(text: str, *, force: bool) -> str:
             "--force takes it as it is"
         )
     return f"{text} is not a region that botocore knows: the alarm never fires if there is none"
+
+
+def region_of(source: str, region: str) -> str:
+    """Return where the calls of *source* are recorded instead of in *region*; empty if there."""
+    home = "us-east-1"
+    return home if source in ELSEWHERE and region != home and not region.startswith(APART) else ""
 
 
 def _unpublished(source: str, name: str, path: str) -> Resolved:

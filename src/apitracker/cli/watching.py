@@ -71,7 +71,7 @@ def alarm(  # noqa: PLR0913 - options of a command
 
     SERVICE is a name as the AWS CLI has it, or an eventSource in full. The alarm lives in the
     region of the AWS settings, where the tracker publishes; --region says where the calls are
-    made. The calls of IAM are all recorded in us-east-1.
+    made. All calls of IAM and CloudFront are recorded in us-east-1.
 
     The alarm is named by API, region and outcome: the same again with another threshold, time or
     --notify replaces it. One period above the threshold is enough; the alarm looks 15 minutes
@@ -118,7 +118,8 @@ def alarm(  # noqa: PLR0913 - options of a command
     except ServiceError as e:
         if not dry_run:
             raise
-        seen = alarms.Seen(unlisted=str(e))
+        _warn(f"AWS was not asked which names and metric sets are published: {e}")
+        seen = alarms.Seen()
     wanted = _certain(wanted, seen, force=force)
     requested = alarms.request(wanted)
     if dry_run:
@@ -132,16 +133,19 @@ def alarm(  # noqa: PLR0913 - options of a command
 
 def _region_of_calls(region: str | None, event_source: str, *, force: bool) -> str:
     """Return *region*, or else the one of the AWS settings. `UsageError` if it cannot be one."""
-    from apitracker.account import alarms, api_names, clients
+    from apitracker.account import api_names, clients
 
     if region:
         _warn(api_names.parse_region(region, force=force))
-        return region
-    region = clients.region()
+    else:
+        region = clients.region()
     if not region:
         raise click.UsageError("no region is named: give --region or --any-region")
-    if event_source in alarms.ELSEWHERE and region != "us-east-1":
-        say(f"calls of {event_source} are recorded in us-east-1: give --region us-east-1")
+    if other := api_names.region_of(event_source, region):
+        fault = f"the calls of {event_source} are recorded in {other}: give --region {other}"
+        if not force:
+            raise UsageError(f"{fault}; --force takes {region} all the same")
+        _warn(fault)
     return region
 
 
