@@ -230,7 +230,7 @@ def looked(*answers: tuple[str, str, dict[str, Any]], source: str = "ec2.amazona
                 else:
                     stubber.add_response(operation, answer)
             made[service] = client
-        return alarms.look(source, "API-COUNT", "tracker", made.__getitem__)
+        return alarms.look_at_tracker(source, "API-COUNT", "tracker", made.__getitem__)
 
 
 def test_what_may_not_be_seen() -> None:

@@ -97,11 +97,12 @@ def test_names_that_are_nearly_one(source: str, name: str, known: list[str], nea
         ("ssm.amazonaws.com", "UpdateInstanceInformation"),
         ("billingconsole.amazonaws.com", "GetContactInformation"),
         ("iam.amazonaws.com", "PassRole"),
+        ("x.example.com", "Describe"),
     ],
 )
 def test_names_that_nobody_knows(source: str, name: str) -> None:
     """Botocore does not have all that CloudTrail records: the name is taken, with a doubt."""
-    resolved = resolve(source, name, [], force=False)
+    resolved = resolve(source, name, ["Describe20150331"], force=False)
 
     assert resolved.names == (name,)
     assert resolved.doubt == (

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from apitracker.account import verify
 from apitracker.account.clients import RefusedError
 from apitracker.account.stacks import Stack
-from apitracker.account.verify import Check, Clients, Deployed, Found
+from apitracker.account.verify import Check, Clients, Deployed, Finding
 
 NOW = int(datetime(2026, 10, 1, 12, tzinfo=UTC).timestamp())
 FUNCTION = "cloudwatch-api-tracker-APITrackerLambdaFunction-1ABC"
@@ -64,18 +64,18 @@ def status(**more: object) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (status(), Found("ok", "trail is logging")),
+        (status(), Finding("ok", "trail is logging")),
         (
             status(LatestCloudWatchLogsDeliveryTime=datetime(2026, 10, 1, 11, 53, tzinfo=UTC)),
-            Found("ok", "trail is logging; it delivered 7 minutes ago"),
+            Finding("ok", "trail is logging; it delivered 7 minutes ago"),
         ),
         (
             status(IsLogging=False),
-            Found("wrong", "trail is not logging: aws cloudtrail start-logging --name trail"),
+            Finding("wrong", "trail is not logging: aws cloudtrail start-logging --name trail"),
         ),
         (
             status(LatestCloudWatchLogsDeliveryError="Access denied."),
-            Found(
+            Finding(
                 "wrong",
                 "trail cannot deliver to CloudWatch Logs: Access denied.: its role needs "
                 "logs:CreateLogStream and logs:PutLogEvents on trail-group",
@@ -83,7 +83,7 @@ def status(**more: object) -> tuple[str, dict[str, Any]]:
         ),
     ],
 )
-def test_trail(answer: tuple[str, dict[str, Any]], expected: Found) -> None:
+def test_trail(answer: tuple[str, dict[str, Any]], expected: Finding) -> None:
     """A trail logs and delivers, or what to do is said."""
     with answering("cloudtrail", answer) as clients:
         assert verify.trail(DEPLOYED, clients, NOW) == expected
@@ -101,14 +101,14 @@ def test_trail_of_an_existing_group() -> None:
     }
 
     with answering("cloudtrail", ("describe_trails", trails), status()) as clients:
-        assert verify.trail(GIVEN, clients, NOW) == Found("ok", "arn:c is logging")
+        assert verify.trail(GIVEN, clients, NOW) == Finding("ok", "arn:c is logging")
     with answering("cloudtrail", ("describe_trails", {"trailList": []})) as clients:
         found = verify.trail(GIVEN, clients, NOW)
     assert found.state == "wrong"
     assert found.text.startswith("no trail delivers to trail-group: give one this log group")
 
 
-Step = Callable[[Deployed, Clients], Found]
+Step = Callable[[Deployed, Clients], Finding]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def watched(
         answering("sns", ("get_subscription_attributes", sns or {})) as three,
     ):
         clients = Clients(None, None, None, two.functions, one.cloudwatch, None, three.sns)
-        found = [*verify.watched(replace(DEPLOYED, resources=resources), clients)]
+        found = [*verify.check_alarms(replace(DEPLOYED, resources=resources), clients)]
     assert {each.name for each in found} == {"alarms"}
     return [(each.state, each.text) for each in found]
 
@@ -477,7 +477,7 @@ def test_two_trackers_on_one_group() -> None:
         ]
     }
 
-    def alone(**configuration: object) -> Found:
+    def alone(**configuration: object) -> Finding:
         functions = [
             {"FunctionName": FUNCTION, "Handler": "app.handler"},
             {"FunctionName": "made-by-hand", **configuration},
@@ -495,12 +495,12 @@ def test_two_trackers_on_one_group() -> None:
 
     elsewhere = {"Variables": {"APITRACKER_NAMESPACE": "OTHER"}}
 
-    assert alone(Handler="app.handler") == Found(
+    assert alone(Handler="app.handler") == Finding(
         "wrong",
         "also publishing to API-COUNT: made-by-hand: calls count twice; delete its stack or "
         "subscription filter, or give it another namespace",
     )
-    assert alone(Handler="forwarder.handle") == Found(
+    assert alone(Handler="forwarder.handle") == Finding(
         "ok", "no other tracker publishes to API-COUNT"
     )
     assert alone(Handler="app.handler", Environment=elsewhere).state == "ok"

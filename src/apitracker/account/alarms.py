@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from apitracker.account import stacks
-from apitracker.account.api_names import published
+from apitracker.account.api_names import published_names
 from apitracker.account.clients import Client, Metric, RefusedError, asking
 from apitracker.account.stacks import Stack
 from apitracker.core.metric_sets import API, OUTCOMES, SETS, Choice, MetricSet, publishes, within
@@ -22,7 +22,7 @@ LONGEST_QUERY: Final = 3 * 3_600  # seconds that an alarm on a Metrics Insights 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
 MOST_ADDED: Final = 10  # metrics in the expression of an alarm
 MOST_NOTIFIED: Final = 5  # actions of an alarm
-SHOWN: Final = 300  # characters of a description for the names of what is added up
+NAMES_SHOWN: Final = 300  # characters of a description for the names of what is added up
 WHO: Final = {
     "throttled": "Who is behind it: apitracker throttles. ",
     "denied": "Who was denied: apitracker denials. ",
@@ -98,7 +98,9 @@ class Seen(Struct, frozen=True):
     undeployed: str = ""
 
 
-def look(source: str, namespace: str, stack: str, client: Callable[[str], Client]) -> Seen:
+def look_at_tracker(
+    source: str, namespace: str, stack: str, client: Callable[[str], Client]
+) -> Seen:
     """
     Look at what is published of the eventSource *source*, and at the tracker in *stack*.
 
@@ -108,7 +110,7 @@ def look(source: str, namespace: str, stack: str, client: Callable[[str], Client
     names: frozenset[str] = frozenset()
     unlisted = ""
     try:
-        names = frozenset(published(source, namespace, client("cloudwatch")))
+        names = frozenset(published_names(source, namespace, client("cloudwatch")))
     except RefusedError as e:
         unlisted = str(e)
     try:
@@ -117,7 +119,7 @@ def look(source: str, namespace: str, stack: str, client: Callable[[str], Client
         if not function:
             text = f"{stack} has no {stacks.FUNCTION}: is it the tracker's stack?"
             return Seen(names, unlisted=unlisted, undeployed=text)
-        choice = stacks.published(stacks.configuration(function, client("lambda")))
+        choice = stacks.choice_of(stacks.configuration(function, client("lambda")))
     except RefusedError as e:
         text = stacks.no_stack(stack) if e.code == stacks.MISSING else str(e)
         return Seen(names, unlisted=unlisted, undeployed=text)
@@ -165,7 +167,7 @@ def describe(alarm: Alarm) -> str:
     where = alarm.region or "all regions together"
     back = periods(alarm.per) * alarm.per // 60
     names = ", ".join(alarm.recorded) if alarm.recorded != (alarm.event_name,) else ""
-    recorded = f"Recorded as {names}. " if 0 < len(names) <= SHOWN else ""
+    recorded = f"Recorded as {names}. " if 0 < len(names) <= NAMES_SHOWN else ""
     return (
         f"More than {alarm.above:,} {alarm.outcome and f'{alarm.outcome} '}calls of "
         f"{valid(alarm.event_name, NAME_LENGTH)} ({alarm.event_source}) in {where} within "
@@ -238,7 +240,7 @@ def unfed(alarm: Alarm, seen: Seen) -> str:
     if alarm.metrics.name not in choice.metrics:
         return (
             f"{stack.name} does not publish the metric set {alarm.metrics.name}, so that the alarm "
-            f"could never fire; to add it: {stacks.adding(alarm.metrics.name, stack)}"
+            f"could never fire; to add it: {stacks.command_adding(alarm.metrics.name, stack)}"
         )
     if any(publishes(choice, m.namespace, m.name, dict(m.dimensions)) for m in alarm.watched):
         return ""

@@ -20,7 +20,7 @@ from apitracker.core.names import DATED, spellings, undated
 from apitracker.errors import UsageError
 
 HOST: Final = ".amazonaws.com"
-NEAR: Final = 0.85  # of difflib's ratio: UpdateAssociation is not UpdateInstanceAssociation
+NEAR_NAME: Final = 0.85  # of difflib's ratio: UpdateAssociation is not UpdateInstanceAssociation
 NEAR_SERVICE: Final = 0.8  # names of services are short
 
 ALIASES: Final = {
@@ -130,7 +130,7 @@ def parse_api(text: str) -> tuple[str, str]:
     raise UsageError(f"{service}: not a service; write ec2, or an eventSource: ec2.amazonaws.com")
 
 
-def published(source: str, namespace: str, cloudwatch: Client) -> set[str]:
+def published_names(source: str, namespace: str, cloudwatch: Client) -> set[str]:
     """
     List the API names of *source* with a metric in the tracker's *namespace* in the last two weeks.
 
@@ -178,7 +178,8 @@ def resolve(source: str, name: str, known: Collection[str], *, force: bool) -> R
     if name in recorded.values():
         return Resolved((name,))
     if not force:
-        _refuse_near(source, name, {*modelled, *map(undated, known), *recorded.values()})
+        plain_names = {undated(each) if source in DATED else each for each in known}
+        _refuse_near(source, name, {*modelled, *plain_names, *recorded.values()})
     return Resolved(
         (name,),
         f"{source}:{name} is neither an API that botocore knows nor a metric of the last two weeks:"
@@ -204,7 +205,7 @@ def parse_region(text: str, *, force: bool) -> str:
         raise UsageError(f"--region {text}: not a region; {way_on}")
     begin = area.partition("-")[0] + "-"  # a new country is not a misspelt one
     areas = {each.rpartition("-")[0] for each in regions if each.startswith(begin)}
-    near = [] if area in areas or force else get_close_matches(area, areas, n=1, cutoff=NEAR)
+    near = [] if area in areas or force else get_close_matches(area, areas, n=1, cutoff=NEAR_NAME)
     if near:
         raise UsageError(
             f"--region {text}: not a region that botocore knows; did you mean {near[0]}-{number}? "
@@ -237,7 +238,7 @@ def _unpublished(source: str, name: str, path: str) -> Resolved:
 def _refuse_near(source: str, name: str, names: Collection[str]) -> None:
     """`UsageError` if *name* is nearly one of *names*, or *source* nearly a service."""
     near = [each for each in names if each.lower() == name.lower()]
-    near = near or get_close_matches(name, names, n=1, cutoff=NEAR)
+    near = near or get_close_matches(name, names, n=1, cutoff=NEAR_NAME)
     if near:
         raise UsageError(
             f"{source}:{name}: no API has this name; did you mean {near[0]}? --force takes it as "

@@ -82,7 +82,7 @@ def variables(configuration: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def published(configuration: Mapping[str, Any]) -> Choice:
+def choice_of(configuration: Mapping[str, Any]) -> Choice:
     """
     Return what a tracker with this *configuration* publishes.
 
@@ -92,7 +92,7 @@ def published(configuration: Mapping[str, Any]) -> Choice:
     return choose(settings)
 
 
-def adding(metric_set: str, stack: Stack) -> str:
+def command_adding(metric_set: str, stack: Stack) -> str:
     """
     Write the command that adds *metric_set* to what *stack* publishes, and changes nothing else.
     """

@@ -25,15 +25,15 @@ from apitracker.settings import PREFIX
 HOURS: Final = 3  # looked back, for invocations, their errors, and metrics
 STALE: Final = 2 * 3_600  # seconds: CloudWatch Logs may be an hour late in saying what it received
 LATE: Final = 30 * 60  # seconds: CloudTrail delivers within 15 minutes as a rule
-FIRST: Final = LATE  # seconds from a deployment, in which nothing may have come yet
-NAMED: Final = 20  # alarms that are named one by one
+FIRST_RECORDS: Final = LATE  # seconds from a deployment, in which nothing may have come yet
+ALARMS_NAMED: Final = 20  # alarms that are named one by one
 SAMPLE: Final = 500  # metrics that are asked for their latest datum; one request
 
 # A query as apitracker alarm and the template write it: name, namespace, dimensions.
-QUERY: Final = re.compile(
+OUR_QUERY: Final = re.compile(
     r"""SELECT \w+\("?([^"()\\]+)"?\) FROM SCHEMA\("([^"\\]+)"((?:, *"?\w+"?)*)\)"""
 )
-EQUAL: Final = re.compile(r""""?(\w+)"? *= *'([^'\\]*)'""")
+OUR_CONDITION: Final = re.compile(r""""?(\w+)"? *= *'([^'\\]*)'""")
 
 GIVEN_GROUP: Final = "CloudTrailLogGroupName"  # a parameter
 DONE: Final = frozenset(
@@ -53,7 +53,7 @@ AGAIN: Final = "run verify again when it is done"
 State: TypeAlias = Literal["ok", "waiting", "warning", "wrong"]
 
 
-class Found(Struct, frozen=True):
+class Finding(Struct, frozen=True):
     """
     What a step has found, or what to do.
 
@@ -116,7 +116,7 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
     yield check
     if deployed is None:
         return
-    flow: dict[str, Callable[[], Found]] = {
+    flow: dict[str, Callable[[], Finding]] = {
         "trail": partial(trail, deployed, clients, now),
         "filter": partial(subscribed, deployed, clients),
         "records": partial(received, deployed, clients, now),
@@ -129,7 +129,7 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
     waiting: list[str] = []
     for name, step in flow.items():
         found = _look(step)
-        if found.idle and (causes or age < FIRST):
+        if found.idle and (causes or age < FIRST_RECORDS):
             waiting.append(name)
             continue
         if found.state == "wrong" and name != "failures":
@@ -138,18 +138,18 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
     if waiting:
         yield Check("traffic", "waiting", f"{', '.join(waiting)}: {_reason(stack, causes, age)}")
     try:
-        yield from watched(deployed, clients)
+        yield from check_alarms(deployed, clients)
     except RefusedError as e:
         yield Check("alarms", "wrong", f"cannot tell: {e}")
     others = _look(partial(alone, deployed, clients, now))
     yield Check("trackers", others.state, others.text)
 
 
-def _look(step: Callable[[], Found]) -> Found:
+def _look(step: Callable[[], Finding]) -> Finding:
     try:
         return step()
     except RefusedError as e:
-        return Found("wrong", f"cannot tell: {e}")
+        return Finding("wrong", f"cannot tell: {e}")
 
 
 def _reason(stack: str, causes: Sequence[str], age: int) -> str:
@@ -185,7 +185,7 @@ def look_up(stack: str, clients: Clients) -> tuple[Deployed | None, Check]:
     return deployed, Check("stack", "wrong", text)
 
 
-def trail(deployed: Deployed, clients: Clients, now: int) -> Found:
+def trail(deployed: Deployed, clients: Clients, now: int) -> Finding:
     """Check that a trail delivers to the log group, and that it is logging."""
     found = _trail(deployed, clients)
     if not found:
@@ -207,7 +207,7 @@ def trail(deployed: Deployed, clients: Clients, now: int) -> Found:
     return _ok(f"{found} is logging")
 
 
-def subscribed(deployed: Deployed, clients: Clients) -> Found:
+def subscribed(deployed: Deployed, clients: Clients) -> Finding:
     """Check that the log group has a subscription filter to our function."""
     filters = _filters(deployed, clients)
     ours = [each for each in filters if _is_named(each["destinationArn"], deployed.function)]
@@ -222,7 +222,7 @@ def subscribed(deployed: Deployed, clients: Clients) -> Found:
     return _ok(f"{deployed.group} sends all records to {deployed.function}")
 
 
-def received(deployed: Deployed, clients: Clients, now: int) -> Found:
+def received(deployed: Deployed, clients: Clients, now: int) -> Finding:
     """Check that the log group gets records."""
     with asking("logs:DescribeLogStreams"):
         streams = clients.logs.describe_log_streams(
@@ -240,7 +240,7 @@ def received(deployed: Deployed, clients: Clients, now: int) -> Found:
     return _ok(text)
 
 
-def invoked(deployed: Deployed, clients: Clients, now: int) -> Found:
+def invoked(deployed: Deployed, clients: Clients, now: int) -> Finding:
     """Check that the function is well, and was invoked without errors."""
     name = deployed.function
     configuration = _configuration(name, clients)
@@ -265,7 +265,7 @@ def invoked(deployed: Deployed, clients: Clients, now: int) -> Found:
     return _ok(f"{name} was invoked {calls:,} times in {HOURS} hours, without errors")
 
 
-def redriven(deployed: Deployed, clients: Clients) -> Found:
+def redriven(deployed: Deployed, clients: Clients) -> Finding:
     """Check that no failed event waits to be published."""
     bucket = deployed.resources.get(FAILED_EVENTS)
     if not bucket:
@@ -283,7 +283,7 @@ def redriven(deployed: Deployed, clients: Clients) -> Found:
     return _ok(f"no failed events wait in {bucket}")
 
 
-def published(deployed: Deployed, clients: Clients, now: int) -> Found:
+def published(deployed: Deployed, clients: Clients, now: int) -> Finding:
     """Check that metrics arrive, and how late."""
     namespace, steady = _published(_configuration(deployed.function, clients))
     listed = metrics(clients.cloudwatch, namespace, RecentlyActive=f"PT{HOURS}H")
@@ -305,7 +305,7 @@ def published(deployed: Deployed, clients: Clients, now: int) -> Found:
     return _ok(text)
 
 
-def watched(deployed: Deployed, clients: Clients) -> Iterator[Check]:
+def check_alarms(deployed: Deployed, clients: Clients) -> Iterator[Check]:
     """
     Check the alarms on the tracker and on what it publishes.
 
@@ -318,7 +318,7 @@ def watched(deployed: Deployed, clients: Clients) -> Iterator[Check]:
     every, covered = _alarms(clients)
     ours = [each for each in every if _is_ours(each, deployed, namespace)]
     firing = [each for each in ours if each["StateValue"] == "ALARM"]
-    on_calls = [each for each in firing if _watched(each, namespace)]
+    on_calls = [each for each in firing if _metrics_of_calls(each, namespace)]
     on_tracker = [each for each in firing if each not in on_calls]
     silent = [
         each
@@ -326,23 +326,23 @@ def watched(deployed: Deployed, clients: Clients) -> Iterator[Check]:
         if not (each.get("ActionsEnabled", True) and each.get("AlarmActions"))
         and not re.search(rf"""[("':]{re.escape(each["AlarmName"])}["')]""", covered)
     ]
-    found: list[Found] = []
+    found: list[Finding] = []
     if on_tracker:
         found.append(_wrong(f"firing: {_named(on_tracker)}: see the reason in CloudWatch"))
     found += _unfed(ours, deployed, configuration)
     if on_calls:
         text = f"firing, as calls are above the threshold: {_named(on_calls)}"
-        found.append(Found("warning", text))
+        found.append(Finding("warning", text))
     if silent:
         found.append(
-            Found(
+            Finding(
                 "warning",
                 f"nobody is told by {_named(silent)}: give the stack AlarmEmail or AlarmTopicArn, "
                 "and your own alarms --notify",
             )
         )
     if unconfirmed := _unconfirmed(deployed, clients):
-        found.append(Found("warning", unconfirmed))
+        found.append(Finding("warning", unconfirmed))
     text = f"{len(ours)} alarms, none firing; each notifies somebody" if ours else "there are none"
     for each in found or [_ok(text)]:
         yield Check("alarms", each.state, each.text)
@@ -350,16 +350,16 @@ def watched(deployed: Deployed, clients: Clients) -> Iterator[Check]:
 
 def _unfed(
     alarms: Sequence[Mapping[str, Any]], deployed: Deployed, configuration: Mapping[str, Any]
-) -> Iterator[Found]:
+) -> Iterator[Finding]:
     """Find the alarms on metrics in the tracker's namespaces that no deployed set publishes."""
     try:
-        choice = stacks.published(configuration)
+        choice = stacks.choice_of(configuration)
     except SettingsError as e:
         yield _wrong(f"{deployed.function} cannot run: {e}")
         return
     missing: dict[Metric, list[Mapping[str, Any]]] = {}
     for alarm in alarms:
-        for metric in _watched(alarm, choice.namespace):
+        for metric in _metrics_of_calls(alarm, choice.namespace):
             if not publishes(choice, metric.namespace, metric.name, dict(metric.dimensions)):
                 missing.setdefault(metric, []).append(alarm)
     for metric, some in missing.items():
@@ -376,11 +376,11 @@ def _mended(metric: Metric, choice: Choice, stack: Stack) -> str:
         return "change IncludeRules or ExcludeRules, or delete it"
     for name in SETS:
         if publishes(replace(choice, metrics=(name,), include="", exclude=""), *wanted):
-            return f"add the metric set {name}: {stacks.adding(name, stack)}"
+            return f"add the metric set {name}: {stacks.command_adding(name, stack)}"
     return "no metric set has it: delete it"
 
 
-def alone(deployed: Deployed, clients: Clients, now: int) -> Found:
+def alone(deployed: Deployed, clients: Clients, now: int) -> Finding:
     """Check that no other tracker publishes to our namespace: each call would count twice."""
     fed = [
         each["destinationArn"]
@@ -408,12 +408,12 @@ def alone(deployed: Deployed, clients: Clients, now: int) -> Found:
     return _ok(f"no other tracker publishes to {namespace}")
 
 
-def _ok(text: str) -> Found:
-    return Found("ok", text)
+def _ok(text: str) -> Finding:
+    return Finding("ok", text)
 
 
-def _wrong(text: str, *, idle: bool = False) -> Found:
-    return Found("wrong", text, idle)
+def _wrong(text: str, *, idle: bool = False) -> Finding:
+    return Finding("wrong", text, idle)
 
 
 # --- what is asked ------------------------------------------------------------------------------
@@ -548,7 +548,7 @@ def _is_ours(alarm: dict[str, Any], deployed: Deployed, namespace: str) -> bool:
     )
 
 
-def _watched(alarm: Mapping[str, Any], namespace: str) -> list[Metric]:
+def _metrics_of_calls(alarm: Mapping[str, Any], namespace: str) -> list[Metric]:
     """
     Return the metrics of calls in *namespace* that *alarm* watches; a value that may be any is "".
 
@@ -566,9 +566,9 @@ def _watched(alarm: Mapping[str, Any], namespace: str) -> list[Metric]:
         if each.get("MetricName")
     ]
     for each in queries:
-        if query := QUERY.search(each.get("Expression", "")):
+        if query := OUR_QUERY.search(each.get("Expression", "")):
             name, source, dimensions = query.groups()
-            values = dict(EQUAL.findall(query.string[query.end() :]))
+            values = dict(OUR_CONDITION.findall(query.string[query.end() :]))
             names = [part.strip(' "') for part in dimensions.split(",") if part.strip()]
             pairs = tuple((each, values.get(each, "")) for each in names)
             found.append(Metric(source, name, pairs))
@@ -577,8 +577,8 @@ def _watched(alarm: Mapping[str, Any], namespace: str) -> list[Metric]:
 
 def _named(alarms: Sequence[Mapping[str, Any]]) -> str:
     names = sorted(each["AlarmName"] for each in alarms)
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - ALARMS_NAMED:,} more" if len(names) > ALARMS_NAMED else ""
+    return ", ".join(names[:ALARMS_NAMED]) + more
 
 
 def _log(configuration: dict[str, Any]) -> str:

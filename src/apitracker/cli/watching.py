@@ -114,7 +114,7 @@ def alarm(  # noqa: PLR0913 - options of a command
         notify=notify,
     )
     try:
-        seen = alarms.look(event_source, settings.namespace, stack, clients.client)
+        seen = alarms.look_at_tracker(event_source, settings.namespace, stack, clients.client)
     except ServiceError as e:
         if not dry_run:
             raise
