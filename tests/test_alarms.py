@@ -1,15 +1,20 @@
 """Alarms as CloudWatch is asked for them; that it takes them is in aws/test_commands.py."""
 
 import re
+from contextlib import ExitStack
 from typing import Any
 
+import boto3
 import botocore.session
 import pytest
+from botocore.stub import Stubber
+from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apitracker.account import alarms
-from apitracker.account.alarms import Alarm
+from apitracker.account import alarms, api_names
+from apitracker.account.alarms import Alarm, Seen
+from apitracker.account.stacks import Stack
 from apitracker.core.metric_sets import OUTCOMES, Choice
 from apitracker.core.metrics import plan
 from apitracker.errors import UsageError
@@ -98,6 +103,252 @@ def test_worked_example_of_an_outcome() -> None:
     }
 
 
+SPELLINGS = ("UpdateFunctionCode20150331", "UpdateFunctionCode20150331v2")
+
+
+def dated(**more: Any) -> Alarm:  # noqa: ANN401 - fields of any type
+    """An alarm on an API of Lambda that is recorded under two names."""
+    fields = {"event_source": "lambda.amazonaws.com", "event_name": "UpdateFunctionCode"}
+    return alarm(**{**fields, "names": SPELLINGS, **more})
+
+
+def test_worked_example_of_several_spellings() -> None:
+    """The spellings of an API are added up; the alarm has the name that was asked for."""
+    dimensions = [
+        {"Name": "awsRegion", "Value": "eu-west-1"},
+        {"Name": "eventSource", "Value": "lambda.amazonaws.com"},
+    ]
+    assert alarms.request(dated()) == {
+        "AlarmName": "API-COUNT lambda.amazonaws.com:UpdateFunctionCode eu-west-1",
+        "AlarmDescription": "More than 100 calls of UpdateFunctionCode (lambda.amazonaws.com) in "
+        "eu-west-1 within 5 minutes. Recorded as UpdateFunctionCode20150331, "
+        "UpdateFunctionCode20150331v2. Looks 20 minutes back, as CloudTrail delivers late. Made by "
+        "apitracker alarm.",
+        "ActionsEnabled": True,
+        "AlarmActions": [],
+        "Metrics": [
+            {"Id": "calls", "Expression": "m0 + m1", "Label": "calls", "ReturnData": True},
+            *(
+                {
+                    "Id": f"m{at}",
+                    "MetricStat": {
+                        "Metric": {
+                            "Namespace": "API-COUNT",
+                            "MetricName": name,
+                            "Dimensions": dimensions,
+                        },
+                        "Period": 300,
+                        "Stat": "Sum",
+                    },
+                    "ReturnData": False,
+                }
+                for at, name in enumerate(SPELLINGS)
+            ),
+        ],
+        "EvaluationPeriods": 4,
+        "DatapointsToAlarm": 1,
+        "Threshold": 100.0,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+
+
+def test_one_spelling_is_watched_by_itself() -> None:
+    """An API with one dated name is watched by that metric, in any region too."""
+    one = dated(names=SPELLINGS[1:])
+
+    assert alarms.request(one)["MetricName"] == "UpdateFunctionCode20150331v2"
+    assert "Metrics" not in alarms.request(one)
+    assert 'SUM("UpdateFunctionCode20150331v2")' in alarms.query(
+        dated(names=SPELLINGS[1:], region=None)
+    )
+
+
+def test_a_query_adds_up_one_name() -> None:
+    """A query of Metrics Insights is on one metric: several spellings in any region are refused."""
+    with pytest.raises(UsageError) as caught:
+        alarms.request(dated(region=None))
+
+    assert str(caught.value) == (
+        "lambda.amazonaws.com:UpdateFunctionCode: recorded as UpdateFunctionCode20150331, "
+        "UpdateFunctionCode20150331v2, and an alarm on any region adds up the metrics of one name "
+        "only: give one of these names, or --region"
+    )
+
+
+def test_the_limits_of_an_alarm() -> None:
+    """CloudWatch adds up ten metrics in an alarm, and takes five actions."""
+    names = tuple(f"Get201503{day}" for day in range(10, 21))
+    actions = tuple(f"arn:aws:sns:eu-west-1:111122223333:{n}" for n in range(6))
+
+    assert len(alarms.request(dated(names=names[:10]))["Metrics"]) == 11
+    with pytest.raises(UsageError, match="adds up at most 10 metrics: give one of these names"):
+        alarms.request(dated(names=names))
+    assert alarms.request(alarm(notify=actions[:5]))["AlarmActions"] == [*actions[:5]]
+    with pytest.raises(UsageError, match="--notify: an alarm has at most 5 actions; use a topic"):
+        alarms.request(alarm(notify=actions))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        alarm(),
+        alarm(region=None, outcome="denied"),
+        alarm(per=86_400, event_name="x" * 300, notify=("arn:aws:sns:eu-west-1:111122223333:t",)),
+        dated(),
+        dated(outcome="throttled", names=tuple(f"Get201503{day}" for day in range(10, 20))),
+    ],
+)
+def test_requests_are_those_of_the_model(wanted: Alarm) -> None:
+    """Each request has the form and the limits that botocore's model of CloudWatch gives."""
+    model = botocore.session.Session().get_service_model("cloudwatch")
+    shape = model.operation_model("PutMetricAlarm").input_shape
+
+    report = ParamValidator().validate(alarms.request(wanted), shape)
+
+    assert not report.has_errors(), report.generate_report()
+
+
+STACK = Stack(
+    "tracker", "CREATE_COMPLETE", {}, {"MetricSets": "api,service", "MemorySize": "256", "Z": ""}
+)
+
+
+def looked(*answers: tuple[str, str, dict[str, Any]], source: str = "ec2.amazonaws.com") -> Seen:
+    """What is seen where AWS gives these answers, by service and operation."""
+    with ExitStack() as stack:
+        made = {}
+        for service in ("cloudwatch", "cloudformation", "lambda"):
+            client = boto3.session.Session(
+                aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-west-1"
+            ).client(service)
+            stubber = stack.enter_context(Stubber(client))
+            stack.callback(client.close)
+            for _, operation, answer in (each for each in answers if each[0] == service):
+                if "code" in answer:
+                    stubber.add_client_error(operation, answer["code"], "No.")
+                else:
+                    stubber.add_response(operation, answer)
+            made[service] = client
+        return alarms.look_at_tracker(source, "API-COUNT", "tracker", made.__getitem__)
+
+
+def test_what_may_not_be_seen() -> None:
+    """Without a permission the alarm can be made: what was not looked at is said."""
+    assert looked(
+        ("cloudwatch", "list_metrics", {"code": "AccessDenied"}),
+        ("cloudformation", "describe_stacks", {"code": "AccessDenied"}),
+    ) == Seen(
+        unlisted="cloudwatch:ListMetrics was refused: AccessDenied: No.: allow "
+        "cloudwatch:ListMetrics to these credentials",
+        undeployed="cloudformation:DescribeStacks was refused: AccessDenied: No.: allow "
+        "cloudformation:DescribeStacks to these credentials",
+    )
+
+
+def test_the_names_that_are_listed() -> None:
+    """Names are those of metrics with the dimensions of their set, and of no other metric."""
+    pairs = {"awsRegion": "eu-west-1", "eventSource": "ec2.amazonaws.com"}
+
+    def metric(name: str, **dimensions: str) -> dict[str, Any]:
+        found = {**pairs, **dimensions}
+        return {
+            "MetricName": name,
+            "Dimensions": [{"Name": n, "Value": v} for n, v in found.items()],
+        }
+
+    seen = looked(
+        (
+            "cloudwatch",
+            "list_metrics",
+            {"Metrics": [metric("RunInstances"), metric("Other", caller="x")]},
+        ),
+        (
+            "cloudwatch",
+            "list_metrics",
+            {"Metrics": [metric("Calls"), metric("Throttled", eventName="StopInstances")]},
+        ),
+        ("cloudformation", "describe_stacks", {"code": "ValidationError"}),
+    )
+
+    assert seen.names == {"RunInstances", "StopInstances"}
+    assert seen.undeployed.startswith("there is no stack tracker here: ")
+
+
+def test_what_a_deployed_tracker_feeds() -> None:
+    """An alarm may fire where its set is published and its calls are not left out."""
+    rules = Choice(include="eventSource=ec2.* awsRegion=*", exclude="eventName=Describe*")
+
+    for choice in (Choice(), rules, Choice(exclude="caller=*:role/x readOnly=true")):
+        assert alarms.unfed(alarm(), Seen(stack=STACK, choice=choice)) == ""
+    assert alarms.unfed(alarm(region=None), Seen(stack=STACK, choice=rules)) == ""
+    assert alarms.unfed(alarm(outcome="denied"), Seen()) == ""
+
+
+def test_a_set_that_is_not_deployed() -> None:
+    """The command adds the set to those that there are, and keeps every other parameter."""
+    throttled = alarm(outcome="throttled")
+
+    assert alarms.unfed(throttled, Seen(stack=STACK, choice=Choice())) == (
+        "tracker does not publish the metric set outcomes, so that the alarm could never fire; to "
+        "add it: aws cloudformation update-stack --stack-name tracker --use-previous-template "
+        "--capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "
+        "'ParameterKey=MetricSets,ParameterValue=\"api,service,outcomes\"' "
+        "ParameterKey=MemorySize,UsePreviousValue=true ParameterKey=Z,UsePreviousValue=true"
+    )
+    predecessor = Stack("old", "CREATE_COMPLETE", {}, {"CloudTrailLogGroupName": "g"})
+    assert alarms.unfed(throttled, Seen(stack=predecessor, choice=Choice())).endswith(
+        "to add it: deploy this version over it, with MetricSets=api,outcomes"
+    )
+    only = Choice(metrics=("outcomes",))
+    assert alarms.unfed(throttled, Seen(stack=STACK, choice=only)) == ""
+    assert "does not publish the metric set api, so" in alarms.unfed(
+        alarm(), Seen(stack=STACK, choice=only)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "choice", "fault"),
+    [
+        (
+            alarm(),
+            Choice("Ours"),
+            (
+                "tracker publishes to Ours, and the alarm watches API-COUNT: set "
+                "APITRACKER_NAMESPACE=Ours"
+            ),
+        ),
+        (
+            alarm(),
+            Choice(exclude="readOnly=true eventName=Run*"),
+            (
+                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
+                "are '', its ExcludeRules 'readOnly=true eventName=Run*'; change them"
+            ),
+        ),
+        (
+            alarm(outcome="throttled"),
+            Choice(metrics=("api", "outcomes"), include="outcome=denied"),
+            (
+                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
+                "are 'outcome=denied', its ExcludeRules ''; change them"
+            ),
+        ),
+        (
+            alarm(),
+            Choice(include="awsRegion=us-*"),
+            (
+                "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
+                "are 'awsRegion=us-*', its ExcludeRules ''; change them"
+            ),
+        ),
+    ],
+)
+def test_what_a_deployed_tracker_never_feeds(wanted: Alarm, choice: Choice, fault: str) -> None:
+    """Another namespace, and rules that leave out each such call, are a reason."""
+    assert alarms.unfed(wanted, Seen(stack=STACK, choice=choice)) == fault
+
+
 def test_worked_example_of_an_outcome_in_any_region() -> None:
     """The query is over the metrics of the set `outcomes`, of one API."""
     requested = alarms.request(alarm(outcome="denied", region=None, namespace="Ours"))
@@ -150,32 +401,32 @@ def test_an_outcome_is_watched_where_it_is_published(outcome: str, name: str) ->
 )
 def test_apis(text: str, source: str, name: str) -> None:
     """A service is named as the AWS CLI does, or by its eventSource in full."""
-    assert alarms.parse_api(text) == (source, name)
+    assert api_names.parse_api(text) == (source, name)
 
 
 def test_a_glob_is_no_api() -> None:
-    """An alarm is on one metric: a glob would never ring, and is refused."""
+    """An alarm is on one metric: a glob would never fire, and is refused."""
     with pytest.raises(UsageError, match="an alarm is on one API, and takes no glob"):
-        alarms.parse_api("ec2:Run*")
+        api_names.parse_api("ec2:Run*")
 
 
 @pytest.mark.parametrize("text", ["", "ec2", "ec2:", "ec2: ", ":Run", "e c2:Run", "ec2';--:Run"])
 def test_no_apis(text: str) -> None:
     """What names no API is refused, with how to write one."""
     with pytest.raises(UsageError, match="write"):
-        alarms.parse_api(text)
+        api_names.parse_api(text)
 
 
 BY_NAME = {"deploy", "configservice", "eventbridge", "msk", "s3api", "sesv2"}
 """Aliases that are no service of botocore, or whose endpoint is called something else again."""
 
 
-@pytest.mark.parametrize("alias", sorted(set(alarms.ALIASES) - BY_NAME))
+@pytest.mark.parametrize("alias", sorted(set(api_names.ALIASES) - BY_NAME))
 def test_aliases_are_those_of_the_models(alias: str) -> None:
     """An alias leads to the endpoint prefix that botocore has for the service."""
     model = botocore.session.Session().get_service_model(alias)
 
-    assert model.endpoint_prefix == alarms.ALIASES[alias]
+    assert model.endpoint_prefix == api_names.ALIASES[alias]
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,28 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
+from msgspec.structs import replace
 
 from apitracker.account import verify
 from apitracker.account.clients import RefusedError
-from apitracker.account.verify import Check, Clients, Deployed
+from apitracker.account.stacks import Stack
+from apitracker.account.verify import Check, Clients, Deployed, Finding
 
 NOW = int(datetime(2026, 10, 1, 12, tzinfo=UTC).timestamp())
 FUNCTION = "cloudwatch-api-tracker-APITrackerLambdaFunction-1ABC"
 ARN = f"arn:aws:lambda:eu-west-1:111122223333:function:{FUNCTION}"
 DEPLOYED = Deployed(
-    "cloudwatch-api-tracker",
+    Stack("cloudwatch-api-tracker", "CREATE_COMPLETE", {}, {"MetricSets": "api"}),
     {"APITrackerLambdaFunction": FUNCTION, "NewTrail": "trail"},
     "trail-group",
     frozenset({"stack-alarm"}),
 )
-GIVEN = Deployed("s", {"APITrackerLambdaFunction": FUNCTION}, "trail-group", frozenset())
+GIVEN = Deployed(
+    Stack("s", "CREATE_COMPLETE", {}, {}),
+    {"APITrackerLambdaFunction": FUNCTION},
+    "trail-group",
+    frozenset(),
+)
 
 
 @contextmanager
@@ -43,7 +50,7 @@ def answering(service: str, *answers: tuple[str, dict[str, Any]]) -> Iterator[Cl
         else:
             stubber.add_response(operation, answer)
     attribute = "functions" if service == "lambda" else service
-    services = ("cloudformation", "cloudtrail", "logs", "functions", "cloudwatch", "s3")
+    services = ("cloudformation", "cloudtrail", "logs", "functions", "cloudwatch", "s3", "sns")
     with stubber:
         yield Clients(**{each: client if each == attribute else None for each in services})
     client.close()
@@ -57,28 +64,26 @@ def status(**more: object) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (status(), (True, "trail is logging")),
+        (status(), Finding("ok", "trail is logging")),
         (
             status(LatestCloudWatchLogsDeliveryTime=datetime(2026, 10, 1, 11, 53, tzinfo=UTC)),
-            (True, "trail is logging; it delivered 7 minutes ago"),
+            Finding("ok", "trail is logging; it delivered 7 minutes ago"),
         ),
         (
             status(IsLogging=False),
-            (False, "trail is not logging: aws cloudtrail start-logging --name trail"),
+            Finding("wrong", "trail is not logging: aws cloudtrail start-logging --name trail"),
         ),
         (
             status(LatestCloudWatchLogsDeliveryError="Access denied."),
-            (
-                False,
-                (
-                    "trail cannot deliver to CloudWatch Logs: Access denied.: its role needs "
-                    "logs:CreateLogStream and logs:PutLogEvents on trail-group"
-                ),
+            Finding(
+                "wrong",
+                "trail cannot deliver to CloudWatch Logs: Access denied.: its role needs "
+                "logs:CreateLogStream and logs:PutLogEvents on trail-group",
             ),
         ),
     ],
 )
-def test_trail(answer: tuple[str, dict[str, Any]], expected: tuple[bool, str]) -> None:
+def test_trail(answer: tuple[str, dict[str, Any]], expected: Finding) -> None:
     """A trail logs and delivers, or what to do is said."""
     with answering("cloudtrail", answer) as clients:
         assert verify.trail(DEPLOYED, clients, NOW) == expected
@@ -96,14 +101,14 @@ def test_trail_of_an_existing_group() -> None:
     }
 
     with answering("cloudtrail", ("describe_trails", trails), status()) as clients:
-        assert verify.trail(GIVEN, clients, NOW) == (True, "arn:c is logging")
+        assert verify.trail(GIVEN, clients, NOW) == Finding("ok", "arn:c is logging")
     with answering("cloudtrail", ("describe_trails", {"trailList": []})) as clients:
-        ok, text = verify.trail(GIVEN, clients, NOW)
-    assert not ok
-    assert text.startswith("no trail delivers to trail-group: give one this log group")
+        found = verify.trail(GIVEN, clients, NOW)
+    assert found.state == "wrong"
+    assert found.text.startswith("no trail delivers to trail-group: give one this log group")
 
 
-Step = Callable[[Deployed, Clients], tuple[bool, str]]
+Step = Callable[[Deployed, Clients], Finding]
 
 
 @pytest.mark.parametrize(
@@ -156,8 +161,8 @@ def test_a_stack_that_may_not_be_seen() -> None:
     assert checks == [
         Check(
             "stack",
-            ok=False,
-            text="cannot tell: cloudformation:DescribeStacks was refused: AccessDenied: No.: allow "
+            "wrong",
+            "cannot tell: cloudformation:DescribeStacks was refused: AccessDenied: No.: allow "
             "cloudformation:DescribeStacks to these credentials",
         )
     ]
@@ -203,7 +208,7 @@ def test_a_stack_is_looked_up() -> None:
         own, check = verify.look_up("s", clients)
         given, _ = verify.look_up("s", clients)
 
-    assert check == Check("stack", ok=True, text="s is CREATE_COMPLETE")
+    assert check == Check("stack", "ok", "s is CREATE_COMPLETE")
     assert own is not None
     assert given is not None
     assert (own.function, own.group, given.group) == (FUNCTION, "own", "given")
@@ -222,13 +227,46 @@ def test_a_stack_that_is_not_well() -> None:
         assert failed is not None
         assert check == Check(
             "stack",
-            ok=False,
-            text="s is UPDATE_ROLLBACK_COMPLETE: see its events, and deploy again",
+            "wrong",
+            "s is UPDATE_ROLLBACK_COMPLETE: see its events, and deploy again",
         )
         for what in ("APITrackerLambdaFunction", "log group of a trail"):
             none, check = verify.look_up("s", clients)
             assert none is None
             assert check.text == f"s has no {what}: is it the tracker's stack?"
+
+
+def added(namespace: str, name: str, **dimensions: str) -> dict[str, Any]:
+    """A metric that an alarm adds up."""
+    pairs = [{"Name": n, "Value": v} for n, v in dimensions.items()]
+    metric = {"Namespace": namespace, "MetricName": name, "Dimensions": pairs}
+    return {"Id": "m0", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
+
+
+def watched(
+    *alarms: dict[str, Any],
+    composite: tuple[dict[str, Any], ...] = (),
+    sns: dict[str, Any] | None = None,
+    **variables: str,
+) -> list[tuple[str, str]]:
+    """What is found of *alarms* where the function has these *variables*."""
+    listed = {"MetricAlarms": [{"StateValue": "OK", **each} for each in alarms]}
+    configuration = {"FunctionName": FUNCTION, "Environment": {"Variables": variables}}
+    resources = {**DEPLOYED.resources, **({"AlarmSubscription": "arn:sub"} if sns else {})}
+    with (
+        answering(
+            "cloudwatch", ("describe_alarms", {**listed, "CompositeAlarms": [*composite]})
+        ) as one,
+        answering("lambda", ("get_function_configuration", configuration)) as two,
+        answering("sns", ("get_subscription_attributes", sns or {})) as three,
+    ):
+        clients = Clients(None, None, None, two.functions, one.cloudwatch, None, three.sns)
+        found = [*verify.check_alarms(replace(DEPLOYED, resources=resources), clients)]
+    assert {each.name for each in found} == {"alarms"}
+    return [(each.state, each.text) for each in found]
+
+
+TOLD = {"AlarmActions": ["arn:aws:sns:eu-west-1:111122223333:t"]}
 
 
 @pytest.mark.parametrize(
@@ -260,23 +298,173 @@ def test_a_stack_that_is_not_well() -> None:
         ),
         ({"AlarmName": "a", "Metrics": [{"Id": "q", "Expression": 'FROM "API-COUNTER"'}]}, False),
         ({"AlarmName": "a", "Metrics": [{"Id": "q", "Expression": 'FROM "AWS/EC2"'}]}, False),
+        ({"AlarmName": "a", "Metrics": [added("API-COUNT", "Get2015033v2")]}, True),
+        ({"AlarmName": "a", "Metrics": [added("AWS/EC2", "Get")]}, False),
     ],
 )
 def test_whose_alarm(alarm: dict[str, Any], *, ours: bool) -> None:
     """Alarms of the stack, on the function and on what is published are ours."""
-    alarms = {"MetricAlarms": [{**alarm, "StateValue": "ALARM"}]}
-    configuration = ("get_function_configuration", {"FunctionName": FUNCTION})
-    with (
-        answering("cloudwatch", ("describe_alarms", alarms)) as one,
-        answering("lambda", configuration) as other,
-    ):
-        clients = Clients(None, None, None, other.functions, one.cloudwatch, None)
-        ok, text = verify.quiet(DEPLOYED, clients)
+    sets = "api,service,account,outcomes,callers,throttled-callers"
+    found = watched({**alarm, **TOLD, "StateValue": "ALARM"}, APITRACKER_METRICS=sets)
 
-    assert ok is not ours
-    assert text == (
-        f"ringing: {alarm['AlarmName']}: see its reason in CloudWatch" if ours else "there are none"
+    firing = [text for _, text in found if text.startswith("firing")]
+    assert len(firing) == ours
+    assert ours or found == [("ok", "there are none")]
+
+
+RUN = {"awsRegion": "eu-west-1", "eventSource": "ec2.amazonaws.com"}
+
+
+def one_api(name: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of any type
+    """An alarm on ec2:RunInstances that notifies a topic."""
+    pairs = [{"Name": n, "Value": v} for n, v in RUN.items()]
+    metric = {"Namespace": "API-COUNT", "MetricName": "RunInstances", "Dimensions": pairs}
+    return {"AlarmName": name, **metric, **TOLD, **more}
+
+
+def test_alarms_that_are_well() -> None:
+    """Alarms that can fire, do not and notify somebody are one line."""
+    assert watched(one_api("a"), one_api("b")) == [
+        ("ok", "2 alarms, none firing; each notifies somebody")
+    ]
+
+
+def test_an_alarm_that_fires() -> None:
+    """On the tracker itself it is wrong; on calls it is a warning, as the tracker does its work."""
+    tracker = {"AlarmName": "t", "Namespace": "API-COUNT/Tracker", "MetricName": "Rejected", **TOLD}
+    stacks = {"AlarmName": "stack-alarm", "Namespace": "AWS/Lambda", **TOLD}
+
+    assert watched(
+        *({**each, "StateValue": "ALARM"} for each in (stacks, tracker, one_api("calls")))
+    ) == [
+        ("wrong", "firing: stack-alarm, t: see the reason in CloudWatch"),
+        ("warning", "firing, as calls are above the threshold: calls"),
+    ]
+
+
+def test_alarms_that_notify_nobody() -> None:
+    """They are one warning; an alarm that a composite alarm speaks for is not among them."""
+    silent: dict[str, Any] = {"AlarmActions": []}
+    rule = {"AlarmRule": 'ALARM("covered") OR ALARM(bare)', **TOLD}
+
+    assert watched(
+        one_api("told"),
+        one_api("b", **silent),
+        one_api("a", ActionsEnabled=False),
+        one_api("covered", **silent),
+        one_api("bare", **silent),
+        one_api("cover", **silent),
+        {"AlarmName": "stack-alarm"},
+        composite=({"AlarmName": "c", **rule}, {"AlarmName": "d", "AlarmRule": "ALARM(a)"}),
+    ) == [
+        (
+            "warning",
+            (
+                "nobody is told by a, b, cover, stack-alarm: give the stack AlarmEmail or "
+                "AlarmTopicArn, and your own alarms --notify"
+            ),
+        )
+    ]
+    many = watched(*(one_api(f"a{n:02}", **silent) for n in range(25)))
+    assert "a19 and 5 more: give" in many[0][1]
+
+
+def test_an_address_that_has_not_confirmed() -> None:
+    """SNS sends nothing to an address before it has confirmed."""
+    pending = {"Attributes": {"PendingConfirmation": "true"}}
+    denied = {"code": "AuthorizationError"}
+
+    assert watched(one_api("a"), sns=pending) == [
+        (
+            "warning",
+            (
+                "nobody is told by e-mail: the address of AlarmEmail has not confirmed; open the "
+                "message that SNS sent to it"
+            ),
+        )
+    ]
+    assert watched(one_api("a"), sns={"Attributes": {"PendingConfirmation": "false"}}) == [
+        ("ok", "1 alarms, none firing; each notifies somebody")
+    ]
+    assert watched(one_api("a"), sns=denied) == [
+        (
+            "warning",
+            (
+                "whether the address of AlarmEmail has confirmed is not known: "
+                "sns:GetSubscriptionAttributes was refused: AuthorizationError: No.: allow "
+                "sns:GetSubscriptionAttributes to these credentials"
+            ),
+        )
+    ]
+
+
+OUTCOMES = {**RUN, "eventName": "RunInstances"}
+QUERY = (
+    'SELECT SUM("Throttled") FROM SCHEMA("API-COUNT/Usage", awsRegion, eventSource, eventName) '
+    "WHERE eventSource = 'ec2.amazonaws.com' AND eventName = 'RunInstances'"
+)
+TEMPLATES = 'SELECT SUM(Denied) FROM SCHEMA("API-COUNT/Usage", awsRegion, eventSource, eventName)'
+
+
+@pytest.mark.parametrize(
+    "alarm",
+    [
+        {"Metrics": [added("API-COUNT/Usage", "Throttled", **OUTCOMES)]},
+        {"Metrics": [{"Id": "q", "Expression": QUERY}]},
+        {"Metrics": [{"Id": "q", "Expression": TEMPLATES}]},
+        {
+            "Namespace": "API-COUNT/Usage",
+            "MetricName": "Failed",
+            "Dimensions": [{"Name": n, "Value": v} for n, v in OUTCOMES.items()],
+        },
+    ],
+)
+def test_an_alarm_that_cannot_be_fed(alarm: dict[str, Any]) -> None:
+    """It is wrong that a set is not deployed that an alarm watches; the command adds it."""
+    wanted = {"AlarmName": "a", **alarm, **TOLD}
+
+    ((state, text),) = watched(wanted)
+
+    assert state == "wrong"
+    assert text.startswith("never firing: a: ")
+    assert text.endswith(
+        "in API-COUNT/Usage is not published; add the metric set outcomes: aws cloudformation "
+        "update-stack --stack-name cloudwatch-api-tracker --use-previous-template --capabilities "
+        "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "
+        "'ParameterKey=MetricSets,ParameterValue=\"api,outcomes\"'"
     )
+    assert watched(wanted, APITRACKER_METRICS="api,outcomes") == [
+        ("ok", "1 alarms, none firing; each notifies somebody")
+    ]
+
+
+def test_alarms_that_no_set_could_feed() -> None:
+    """Rules may leave out an API, and no set has all dimensions; other queries are not judged."""
+    strange = {"AlarmName": "s", "Namespace": "API-COUNT", "MetricName": "RunInstances", **TOLD}
+    search = {"Id": "q", "Expression": 'SELECT MAX(x) FROM "API-COUNT"'}
+    overflow = added("API-COUNT/Usage", "__other__", **RUN)
+
+    left_out = watched(one_api("a"), one_api("b"), strange, APITRACKER_EXCLUDE="eventName=Run*")
+    what = "RunInstances in API-COUNT is not published"
+
+    assert left_out == [
+        (
+            "wrong",
+            f"never firing: a, b: {what}; change IncludeRules or ExcludeRules, or delete it",
+        ),
+        ("wrong", f"never firing: s: {what}; no metric set has it: delete it"),
+    ]
+    assert watched(
+        {"AlarmName": "q", "Metrics": [search], **TOLD},
+        {"AlarmName": "o", "Metrics": [overflow], **TOLD},
+    ) == [("ok", "2 alarms, none firing; each notifies somebody")]
+
+
+def test_a_function_with_a_bad_setting() -> None:
+    """What a function publishes that cannot start is not known."""
+    ((state, text),) = watched(one_api("a"), APITRACKER_METRICS="nonsense")
+
+    assert (state, text.startswith(f"{FUNCTION} cannot run: APITRACKER_METRICS")) == ("wrong", True)
 
 
 def test_two_trackers_on_one_group() -> None:
@@ -289,7 +477,7 @@ def test_two_trackers_on_one_group() -> None:
         ]
     }
 
-    def alone(**configuration: object) -> tuple[bool, str]:
+    def alone(**configuration: object) -> Finding:
         functions = [
             {"FunctionName": FUNCTION, "Handler": "app.handler"},
             {"FunctionName": "made-by-hand", **configuration},
@@ -302,23 +490,20 @@ def test_two_trackers_on_one_group() -> None:
                 ("list_functions", {"Functions": functions}),
             ) as two,
         ):
-            clients = Clients(None, None, one.logs, two.functions, None, None)
+            clients = Clients(None, None, one.logs, two.functions, None, None, None)
             return verify.alone(DEPLOYED, clients, NOW)
 
     elsewhere = {"Variables": {"APITRACKER_NAMESPACE": "OTHER"}}
 
-    assert alone(Handler="app.handler") == (
-        False,
-        (
-            "also publishing to API-COUNT: made-by-hand: calls count twice; delete its stack or "
-            "subscription filter, or give it another namespace"
-        ),
+    assert alone(Handler="app.handler") == Finding(
+        "wrong",
+        "also publishing to API-COUNT: made-by-hand: calls count twice; delete its stack or "
+        "subscription filter, or give it another namespace",
     )
-    assert alone(Handler="forwarder.handle") == (
-        True,
-        "no other tracker publishes to API-COUNT",
+    assert alone(Handler="forwarder.handle") == Finding(
+        "ok", "no other tracker publishes to API-COUNT"
     )
-    assert alone(Handler="app.handler", Environment=elsewhere)[0]
+    assert alone(Handler="app.handler", Environment=elsewhere).state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -334,4 +519,4 @@ def test_ages(seconds: int, text: str) -> None:
             {"logStreams": [{"logStreamName": "s", "lastIngestionTime": (NOW - seconds) * 1_000}]},
         ),
     ) as clients:
-        assert text in verify.received(DEPLOYED, clients, NOW)[1]
+        assert text in verify.received(DEPLOYED, clients, NOW).text

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.emulator import VENV
 
-from apitracker.account import alarms, clients, dashboards
+from apitracker.account import alarms, clients, dashboards, verify
 from apitracker.account.dashboards import Used
+from apitracker.account.verify import Clients
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 APITRACKER = Path(sys.executable).with_name("apitracker")
@@ -85,8 +87,8 @@ def test_alarm_is_put_and_updated(client: Client, name: str) -> None:
     assert kept["TreatMissingData"] == "notBreaching"
 
 
-def test_alarm_rings(client: Client, name: str) -> None:
-    """What is published where the alarm looks makes it ring."""
+def test_alarm_fires(client: Client, name: str) -> None:
+    """What is published where the alarm looks makes it fire."""
     run("alarm", "ec2:RunInstances", "--above", 2, APITRACKER_NAMESPACE=name)
     cloudwatch = client("cloudwatch")
     dimensions = [
@@ -101,50 +103,181 @@ def test_alarm_rings(client: Client, name: str) -> None:
     assert [each["StateValue"] for each in found] == ["ALARM"]
 
 
-def test_alarm_on_an_outcome(client: Client, name: str) -> None:
-    """It stands beside the plain one, rings at its own metric, and says which set it takes."""
-    env = {"APITRACKER_NAMESPACE": name}
-    cloudwatch = client("cloudwatch")
-    api = ("ec2:RunInstances", "--above", 2)
-    run("alarm", *api, **env)
+@pytest.fixture
+def tracker(client: Client, name: str) -> Iterator[str]:
+    """A stack with a function that publishes what its parameter MetricSets says; its name."""
+    template = json.loads(json.dumps(TEMPLATE))
+    template["Parameters"] |= {"MetricSets": {"Type": "String"}, "Unchanged": {"Type": "String"}}
+    template["Resources"]["APITrackerLambdaFunction"]["Properties"] |= {
+        "FunctionName": f"{name}-f",
+        "Description": {"Ref": "Unchanged"},
+        "Environment": {
+            "Variables": {
+                "APITRACKER_NAMESPACE": name,
+                "APITRACKER_METRICS": {"Ref": "MetricSets"},
+                "APITRACKER_EXCLUDE": "eventName=Describe*",
+            }
+        },
+    }
+    given = {"CloudTrailLogGroupName": name, "MetricSets": "api,service", "Unchanged": "as it was"}
+    cloudformation = client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1}
+    )
+    yield name
+    cloudformation.delete_stack(StackName=name)
 
-    one = run("alarm", *api, "--outcome", "throttled", **env)
-    known = run("alarm", *api, "--outcome", "throttled", **env, APITRACKER_METRICS="api,outcomes")
-    everywhere = run("alarm", *api, "--outcome", "denied", "--any-region", "--dry-run", **env)
+
+def test_alarm_on_an_outcome(client: Client, tracker: str) -> None:
+    """It is refused with the command that adds its metric set; after that it is made, and fires."""
+    env = {"APITRACKER_NAMESPACE": tracker}
+    wanted = ("alarm", "ec2:RunInstances", "--above", 2, "--stack", tracker)
+    throttled = (*wanted, "--outcome", "throttled")
+    cloudwatch, functions = client("cloudwatch"), client("lambda")
+
+    plain = run(*wanted, **env)
+    refused = run(*throttled, **env)
+    forced = run(*throttled, "--force", "--dry-run", **env)
+
+    assert (plain.returncode, refused.returncode, forced.returncode) == (0, 2, 0), plain.stderr
+    assert "warning" not in plain.stderr
+    assert refused.stderr.startswith(
+        f"apitracker: {tracker} does not publish the metric set outcomes, so that the alarm could "
+        "never fire; to add it: aws cloudformation update-stack "
+    )
+    command = refused.stderr.partition("to add it: ")[2].partition("; --force")[0]
+    path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", "-c", command], env={**os.environ, "PATH": path}, check=True)  # noqa: S607
+    client("cloudformation").get_waiter("stack_update_complete").wait(
+        StackName=tracker, WaiterConfig={"Delay": 1}
+    )
+    updated = functions.get_function_configuration(FunctionName=f"{tracker}-f")
+    assert updated["Environment"]["Variables"]["APITRACKER_METRICS"] == "api,service,outcomes"
+    assert updated["Description"] == "as it was"
+
+    made = run(*throttled, **env)
+    everywhere = run(*wanted, "--outcome", "denied", "--any-region", "--dry-run", **env)
     pairs = {"awsRegion": REGION, "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances"}
     dimensions = [{"Name": n, "Value": v} for n, v in pairs.items()]
     datum = {"MetricName": "Throttled", "Dimensions": dimensions, "Value": 3}
-    cloudwatch.put_metric_data(Namespace=f"{name}/Usage", MetricData=[datum])
+    cloudwatch.put_metric_data(Namespace=f"{tracker}/Usage", MetricData=[datum])
 
-    assert (one.returncode, known.returncode, everywhere.returncode) == (0, 0, 0)
-    assert f"it watches {name}/Usage: see that the tracker is deployed with outcomes" in one.stderr
-    assert "it watches" not in known.stderr
-    found = cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
+    assert (made.returncode, everywhere.returncode, everywhere.stderr) == (0, 0, "")
+    assert "warning" not in made.stderr
+    found = cloudwatch.describe_alarms(AlarmNamePrefix=tracker)["MetricAlarms"]
     assert {each["AlarmName"]: each["StateValue"] for each in found} == {
-        f"{name} ec2.amazonaws.com:RunInstances us-east-1": "INSUFFICIENT_DATA",
-        f"{name} ec2.amazonaws.com:RunInstances us-east-1 throttled": "ALARM",
+        f"{tracker} ec2.amazonaws.com:RunInstances us-east-1": "INSUFFICIENT_DATA",
+        f"{tracker} ec2.amazonaws.com:RunInstances us-east-1 throttled": "ALARM",
     }
     cloudwatch.put_metric_alarm(**json.loads(everywhere.stdout))
-    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]) == 3
+    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=tracker)["MetricAlarms"]) == 3
 
 
-def test_alarm_is_printed_only(client: Client, name: str) -> None:
-    """A dry run prints what boto3 takes, and makes nothing."""
-    env = {"APITRACKER_NAMESPACE": name}
-    one = run("alarm", "ec2:RunInstances", "--above", 100, "--dry-run", **env)
-    any_region = run("alarm", "ec2:RunInstances", "--above", 1, "--any-region", "--dry-run", **env)
+def test_alarm_that_a_tracker_never_feeds(tracker: str) -> None:
+    """Another namespace and a rule that leaves the API out are refused, with what to change."""
+    wanted = ("alarm", "ec2:DescribeInstances", "--above", 2, "--stack", tracker)
+
+    elsewhere = run(*wanted, APITRACKER_NAMESPACE="Elsewhere")
+    excluded = run(*wanted, APITRACKER_NAMESPACE=tracker)
+
+    assert (elsewhere.returncode, elsewhere.stderr) == (
+        2,
+        (
+            f"apitracker: {tracker} publishes to {tracker}, and the alarm watches Elsewhere: set "
+            f"APITRACKER_NAMESPACE={tracker}; --force makes the alarm all the same\n"
+        ),
+    )
+    assert (excluded.returncode, excluded.stderr) == (
+        2,
+        (
+            f"apitracker: {tracker} does not publish ec2.amazonaws.com:DescribeInstances there: "
+            "its IncludeRules are '', its ExcludeRules 'eventName=Describe*'; change them; --force "
+            "makes the alarm all the same\n"
+        ),
+    )
+
+
+def test_alarm_looks_at_the_metrics(client: Client, name: str) -> None:
+    """Names are those that are published in the namespace, under any region, by that service."""
     cloudwatch = client("cloudwatch")
 
-    assert not cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
+    def publish(event_name: str, source: str, region: str) -> None:
+        pairs = {"awsRegion": region, "eventSource": source}
+        dimensions = [{"Name": n, "Value": v} for n, v in pairs.items()]
+        datum = {"MetricName": event_name, "Dimensions": dimensions, "Value": 1}
+        cloudwatch.put_metric_data(Namespace=name, MetricData=[datum])
+
+    publish("UpdateFunctionCode20150331", "lambda.amazonaws.com", "eu-west-1")
+    publish("UpdateFunctionCode20150331v2", "lambda.amazonaws.com", "us-east-1")
+    publish("GetFunction20150331v2", "lambda.amazonaws.com", "us-east-1")
+    publish("ConsoleLogin", "signin.amazonaws.com", "us-east-1")
+    publish("DescribeInstanses", "signin.amazonaws.com", "us-east-1")
+
+    def alarm(api: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        return run("alarm", api, "--above", 1, *more, APITRACKER_NAMESPACE=name)
+
+    two = alarm("lambda:UpdateFunctionCode")
+    one = alarm("lambda:GetFunction", "--any-region")
+    login = alarm("signin:ConsoleLogin")
+    wrong = alarm("ec2:DescribeInstanses")
+    several = alarm("lambda:UpdateFunctionCode", "--any-region")
+
+    assert [each.returncode for each in (two, one, login, wrong, several)] == [0, 0, 0, 2, 2]
+    assert "warning" not in two.stderr + one.stderr + login.stderr
+    assert wrong.stderr == (
+        "apitracker: ec2.amazonaws.com:DescribeInstanses: no API has this name; did you mean "
+        "DescribeInstances? --force takes it as it is\n"
+    )
+    assert "adds up the metrics of one name only" in several.stderr
+    found = cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
+    assert {each["AlarmName"].removeprefix(f"{name} ") for each in found} == {
+        "lambda.amazonaws.com:UpdateFunctionCode us-east-1",
+        "lambda.amazonaws.com:GetFunction any-region",
+        "signin.amazonaws.com:ConsoleLogin us-east-1",
+    }
+    printed = alarm("lambda:UpdateFunctionCode", "--dry-run").stdout
+    stats = [each["MetricStat"] for each in json.loads(printed)["Metrics"][1:]]
+    assert [stat["Metric"]["MetricName"] for stat in stats] == [
+        "UpdateFunctionCode20150331",
+        "UpdateFunctionCode20150331v2",
+    ]
+
+
+def test_alarm_is_printed_only(client: Client, tracker: str) -> None:
+    """A dry run prints what boto3 takes, and makes nothing."""
+    env = {"APITRACKER_NAMESPACE": tracker}
+    wanted = ("alarm", "ec2:RunInstances", "--above", 1, "--stack", tracker, "--dry-run")
+    one = run(*wanted, **env)
+    any_region = run(*wanted, "--any-region", **env)
+    cloudwatch = client("cloudwatch")
+
+    assert not cloudwatch.describe_alarms(AlarmNamePrefix=tracker)["MetricAlarms"]
     for done in (one, any_region):
         assert (done.returncode, done.stderr) == (0, "")
         cloudwatch.put_metric_alarm(**json.loads(done.stdout))
-    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]) == 2
+    assert len(cloudwatch.describe_alarms(AlarmNamePrefix=tracker)["MetricAlarms"]) == 2
+
+
+def test_alarm_without_a_stack(client: Client, name: str) -> None:
+    """A tracker that is not to be seen is no reason to refuse; what is not known is said."""
+    done = run("alarm", "ec2:RunInstances", "--above", 1, APITRACKER_NAMESPACE=name)
+
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        "warning: whether the metric set api is published is not known: there is no stack "
+        "cloudwatch-api-tracker here: "
+    )
+    assert client("cloudwatch").describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
 
 
 @pytest.mark.usefixtures("account")
 def test_alarm_that_cannot_be() -> None:
-    """What makes no sense is wrong usage; a global service's region is pointed out."""
+    """What makes no sense is wrong usage, and so is a global service in another region."""
     for wrong in (
         ["ec2", "--above", "1"],
         ["ec2:Run", "--above", "-1"],
@@ -152,22 +285,36 @@ def test_alarm_that_cannot_be() -> None:
         ["ec2:Run", "--above", "1", "--per", "2h", "--any-region"],
         ["ec2:Run", "--above", "1", "--region", "us-east-1", "--any-region"],
         ["ec2:Run", "--above", "1", "--outcome", "ok"],
+        ["ec2:Run", "--above", "1", "--region", "all"],
     ):
         assert run("alarm", *wrong, "--dry-run").returncode == 2, wrong
 
-    done = run("alarm", "iam:CreateUser", "--above", "0", "--dry-run", AWS_REGION="eu-west-1")
-    assert "give --region us-east-1" in done.stderr
+    iam = ("alarm", "iam:CreateUser", "--above", "0", "--dry-run")
+    away = run(*iam, AWS_REGION="eu-west-1")
+    named = run(*iam, "--region", "eu-west-1")
+    assert (away.returncode, named.returncode) == (2, 2)
+    assert away.stderr == named.stderr
+    assert away.stderr == (
+        "apitracker: the calls of iam.amazonaws.com are recorded in us-east-1: give --region "
+        "us-east-1; --force takes eu-west-1 all the same\n"
+    )
 
 
 def test_alarm_without_aws(account: str) -> None:
-    """An AWS that does not answer is a failure of AWS."""
+    """An AWS that does not answer is a failure of AWS; a dry run does without."""
     del account
     closed = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
 
-    done = run("alarm", "ec2:Run", "--above", "1", **closed)
+    done = run("alarm", "ec2:RunInstances", "--above", "1", **closed)
+    dry = run("alarm", "ec2:RunInstances", "--above", "1", "--dry-run", **closed)
 
     assert done.returncode == 3
-    assert "cloudwatch:PutMetricAlarm: no whole answer came from AWS" in done.stderr
+    assert "cloudwatch:ListMetrics: no whole answer came from AWS" in done.stderr
+    assert (dry.returncode, json.loads(dry.stdout)["MetricName"]) == (0, "RunInstances")
+    assert dry.stderr.startswith(
+        "warning: AWS was not asked which names and metric sets are published: "
+        "cloudwatch:ListMetrics: "
+    )
 
 
 # --- dashboards ---------------------------------------------------------------------------------
@@ -338,7 +485,13 @@ class Setup:
     def alarm(self, state: str) -> None:
         """An alarm on the namespace, in this state."""
         wanted = alarms.Alarm(
-            event_source="s", event_name="Get", above=9, per=60, region="r", namespace=self.name
+            event_source="s",
+            event_name="Get",
+            above=9,
+            per=60,
+            region="r",
+            namespace=self.name,
+            notify=(f"arn:aws:sns:{REGION}:123456789012:t",),
         )
         alarms.put(alarms.request(wanted), self.cloudwatch)
         self.cloudwatch.set_alarm_state(
@@ -354,11 +507,21 @@ class Setup:
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def verify(self) -> tuple[int, dict[str, tuple[str, str]]]:
-        """The exit code, and for each check its word and its text."""
+        """The exit code, and for each check its word and its text; of alarms the first."""
         done = run("verify", "--stack", self.name)
         assert done.stderr == ""
         lines = [re.split(r" {2,}", line, maxsplit=2) for line in done.stdout.splitlines()]
-        return done.returncode, {check: (word, text) for word, check, text in lines}
+        return done.returncode, {check: (word, text) for word, check, text in reversed(lines)}
+
+    def later(self, **span: int) -> dict[str, tuple[str, str]]:
+        """What `verify` will find after this time, if nothing happens."""
+        services = {"functions": "lambda"}
+        made = {name: self.client(services.get(name, name)) for name in Clients.__struct_fields__}
+        now = int((datetime.now(UTC) + timedelta(**span)).timestamp())
+        return {
+            check.name: (check.state, check.text)
+            for check in verify.verify(self.name, Clients(**made), now=now)
+        }
 
 
 @pytest.fixture
@@ -397,7 +560,7 @@ def test_verify_what_works(setup: Setup) -> None:
     code, checks = setup.verify()
 
     assert code == 0, checks
-    assert list(checks) == CHECKS
+    assert list(reversed(checks)) == CHECKS
     assert checks == {
         "stack": ("ok", f"{name} is CREATE_COMPLETE"),
         "trail": ("ok", f"arn:aws:cloudtrail:{REGION}:123456789012:trail/{name} is logging"),
@@ -406,7 +569,7 @@ def test_verify_what_works(setup: Setup) -> None:
         "function": ("ok", f"{name}-f was invoked 7 times in 3 hours, without errors"),
         "failures": ("ok", f"no failed events wait in {setup.bucket}"),
         "metrics": ("ok", checks["metrics"][1]),
-        "alarms": ("ok", "1 alarms, none ringing"),
+        "alarms": ("ok", "1 alarms, none firing; each notifies somebody"),
         "trackers": ("ok", f"no other tracker publishes to {name}"),
     }
     assert re.fullmatch(
@@ -432,38 +595,117 @@ def test_verify_looks_where_metrics_are(
         FunctionName=f"{setup.name}-f",
         Environment={"Variables": {"APITRACKER_NAMESPACE": setup.name, "APITRACKER_METRICS": sets}},
     )
-    if usage:
-        setup.metric(namespace=f"{setup.name}/Usage")
+    setup.trail()
+    setup.subscribe()
+    setup.record()
+    setup.invoke()
+    if usage:  # in an hour, which is when it is looked at: the stack is no longer new then
+        setup.metric(timedelta(hours=-1), namespace=f"{setup.name}/Usage")
 
-    found, said = setup.verify()[1]["metrics"]
+    found, said = setup.later(hours=1)["metrics"]
 
     assert found == word
     assert said.startswith(text.format(setup.name))
 
 
+def test_verify_right_after_a_deployment(setup: Setup) -> None:
+    """What has not come yet waits, in one line with its reason, and nothing is wrong."""
+    setup.trail()
+    setup.subscribe()
+    name = setup.name
+
+    code, checks = setup.verify()
+
+    assert code == 0
+    assert {check: word for check, (word, _) in checks.items()} == {
+        "stack": "ok",
+        "trail": "ok",
+        "filter": "ok",
+        "failures": "ok",
+        "traffic": "waiting",
+        "alarms": "ok",
+        "trackers": "ok",
+    }
+    assert checks["traffic"][1] == (
+        f"records, function, metrics: {name} was deployed 0 minutes ago; the first records take up "
+        "to 15 minutes: run verify again after that"
+    )
+
+
+def test_verify_when_nothing_came(setup: Setup) -> None:
+    """What has not come long after the deployment is wrong once: where it stopped."""
+    setup.trail()
+    setup.subscribe()
+    name = setup.name
+
+    checks = setup.later(minutes=31)
+    setup.record()
+    later = setup.later(minutes=32)
+
+    assert checks["records"] == (
+        "wrong",
+        f"{name} has never received a record: see to the trail",
+    )
+    assert checks["traffic"] == (
+        "waiting",
+        "function, metrics: nothing comes before this is mended: records",
+    )
+    assert not {"function", "metrics"} & set(checks)
+    assert later["records"][0] == "ok"
+    assert later["function"][0] == "wrong"
+    assert later["function"][1].startswith(f"{name}-f was not invoked in 3 hours: ")
+    assert later["traffic"] == (
+        "waiting",
+        "metrics: nothing comes before this is mended: function",
+    )
+
+
 def test_verify_what_does_nothing(setup: Setup) -> None:
-    """Of a stack that nothing flows through, each step says what to do."""
+    """Of a stack that nothing flows through, each cause is wrong, and says what to do."""
     name = setup.name
 
     code, checks = setup.verify()
 
     assert code == 1
-    assert {check for check, (word, _) in checks.items() if word == "wrong"} == {
-        "trail",
-        "filter",
-        "records",
-        "function",
-        "metrics",
-    }
+    assert {check for check, (word, _) in checks.items() if word == "wrong"} == {"trail", "filter"}
     assert checks["trail"][1].startswith(f"no trail delivers to {name}: give one")
     assert checks["filter"][1].startswith(f"{name} has no subscription filter to {name}-f: ")
-    assert checks["records"][1].startswith(f"{name} has never received a record: ")
-    assert checks["function"][1].startswith(f"{name}-f was not invoked in 3 hours: ")
-    assert checks["metrics"][1].startswith(f"no metrics in {name} for 3 hours: ")
+    assert checks["traffic"] == (
+        "waiting",
+        "records, function, metrics: nothing comes before this is mended: trail, filter",
+    )
+
+
+def test_verify_alarms(setup: Setup) -> None:
+    """An alarm on a set that is not deployed is wrong; one that notifies nobody is a warning."""
+    setup.trail()
+    setup.subscribe()
+    setup.alarm("ALARM")
+    env = {"APITRACKER_NAMESPACE": setup.name}
+    throttled = ("alarm", "ec2:RunInstances", "--above", 1, "--outcome", "throttled", "--force")
+    assert run(*throttled, "--stack", setup.name, **env).returncode == 0
+
+    done = run("verify", "--stack", setup.name)
+
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if "  alarms  " in line]
+    alarm = f"{setup.name} ec2.amazonaws.com:RunInstances us-east-1 throttled"
+    assert lines == [
+        (
+            f"wrong    alarms    never firing: {alarm}: Throttled in {setup.name}/Usage is not "
+            "published; add the metric set outcomes: deploy this version over it, with "
+            "MetricSets=api,outcomes"
+        ),
+        f"warning  alarms    firing, as calls are above the threshold: {setup.name} s:Get r",
+        (
+            f"warning  alarms    nobody is told by {alarm}: give the stack AlarmEmail or "
+            "AlarmTopicArn, and your own alarms --notify"
+        ),
+    ]
 
 
 def test_verify_what_is_broken(setup: Setup) -> None:
-    """A stopped trail, failing invocations, late metrics, ringing alarms, a second tracker."""
+    """A stopped trail, failing invocations, an alarm that fires, a second tracker."""
     name = setup.name
     setup.trail()
     setup.client("cloudtrail").stop_logging(Name=name)
@@ -509,11 +751,13 @@ def test_verify_what_is_broken(setup: Setup) -> None:
             f"/aws/lambda/{name}-f --since 3h"
         ),
     )
-    assert checks["metrics"][0] == "wrong"
-    assert re.search(r"made 4[78] minutes ago: CloudTrail takes 15 minutes", checks["metrics"][1])
+    assert checks["traffic"] == (
+        "waiting",
+        "metrics: nothing comes before this is mended: trail, function",
+    )
     assert checks["alarms"] == (
-        "wrong",
-        f"ringing: {name} s:Get r: see its reason in CloudWatch",
+        "warning",
+        f"firing, as calls are above the threshold: {name} s:Get r",
     )
     assert checks["trackers"][0] == "wrong"
     assert f"also publishing to {name}: {name}-other: " in checks["trackers"][1]
@@ -526,8 +770,8 @@ def test_verify_no_stack(name: str) -> None:
 
     assert done.returncode == 1
     assert done.stdout == (
-        f"wrong  stack     there is no stack {name} here: deploy it, or give its name with --stack"
-        " and its region with AWS_REGION\n"
+        f"wrong    stack     there is no stack {name} here: deploy it, or give its name with "
+        "--stack and its region with AWS_REGION\n"
     )
 
 

@@ -5,7 +5,7 @@ The only module that imports boto3 and botocore, and only when a client is asked
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -83,6 +83,47 @@ def client(service: str) -> Client:
     """
     with asking(service):
         return _client(service, made_for=_surroundings())
+
+
+def region() -> str:
+    """
+    Return the region that the AWS settings name, or an empty text.
+
+    `ServiceError` if they name a profile that is not there, or cannot be read.
+    """
+    import boto3  # noqa: PLC0415
+
+    with asking("region"):
+        found = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None).region_name
+    return found or ""
+
+
+def known_services() -> list[str]:
+    """Return the services that botocore has a model of, as the AWS CLI names them."""
+    return sorted(_loader().list_available_services("service-2"))
+
+
+def known_regions() -> set[str]:
+    """Return the regions of all partitions that botocore knows."""
+    partitions = _loader().load_data("endpoints")["partitions"]
+    return {name for partition in partitions for name in partition["regions"]}
+
+
+def known_apis(prefix: str, first: Collection[str]) -> Iterator[dict[str, str]]:
+    """
+    Load the APIs that botocore knows of a service, by name, each with the path of its requests.
+
+    *prefix* is how the eventSource begins; several models may share it, as those of Bedrock do.
+    The services *first* come first: loading all models takes seconds.
+    """
+    loader = _loader()
+    services = loader.list_available_services("service-2")
+    for service in sorted(services, key=lambda each: each not in first):
+        model = loader.load_service_model(service, "service-2")
+        named = (model["metadata"].get(name) for name in ("endpointPrefix", "signingName"))
+        if service in first or prefix in {service, *named}:
+            apis = model["operations"].items()
+            yield {name: api.get("http", {}).get("requestUri", "") for name, api in apis}
 
 
 def connection(service: "Service") -> "Connection":
@@ -279,6 +320,13 @@ def _fault(error: Exception) -> str:
         return f"no whole answer came from AWS: {error}: check the network and AWS_ENDPOINT_URL"
     way_on = f"check the AWS_* variables and ~/.aws/config, or {SIGN_IN}"
     return f"AWS could not be asked: {error}: {way_on}"
+
+
+def _loader() -> Any:  # noqa: ANN401 - botocore has no types
+    """Make a loader of botocore's own data, whatever the AWS settings are."""
+    from botocore.loaders import create_loader  # noqa: PLC0415
+
+    return create_loader()
 
 
 def _surroundings() -> tuple[int, tuple[tuple[str, str], ...]]:

@@ -65,9 +65,7 @@ def look_up(stack: str, cloudformation: Client, functions: Client, clock: Clock)
             f"{stack} keeps no failed events: is it the tracker's stack, of this version? "
             "Deploy it again"
         )
-    with asking("lambda:GetFunctionConfiguration"):
-        configuration = functions.get_function_configuration(FunctionName=function)
-    settings, _ = load(configuration.get("Environment", {}).get("Variables", {}))
+    settings, _ = load(stacks.variables(stacks.configuration(function, functions)))
     tracker = assemble(settings, connection(CLOUDWATCH), connection(DYNAMODB), clock)
     return Kept(bucket, tracker)
 

@@ -1,20 +1,26 @@
 """Commands that are about a deployed tracker: alarm, dashboard, verify."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from apitracker.cli.options import stack_option
 from apitracker.cli.output import INCOMPLETE, print_json, say
-from apitracker.core.metric_sets import OUTCOMES, parse_names
+from apitracker.core.metric_sets import OUTCOMES
+from apitracker.errors import ServiceError, UsageError
 from apitracker.local import tables
 from apitracker.settings import Settings
+
+if TYPE_CHECKING:
+    from apitracker.account.alarms import Alarm, Seen
 
 
 @click.command()
 @click.argument("api", metavar="SERVICE:API")
 @click.option(
-    "--above", type=click.IntRange(min=0), required=True, help="Ring at more calls than this."
+    "--above", type=click.IntRange(min=0), required=True, help="Fire at more calls than this."
 )
 @click.option(
     "--per",
@@ -33,7 +39,16 @@ from apitracker.settings import Settings
     help="Only calls that ended so. The tracker has to publish the metric set outcomes.",
 )
 @click.option(
-    "--notify", multiple=True, metavar="ARN", help="Tell this SNS topic, or whatever has an ARN."
+    "--notify",
+    multiple=True,
+    metavar="ARN",
+    help="Notify this SNS topic, or another action that has an ARN.",
+)
+@stack_option
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Make the alarm although its API, its region or its metric seems not to exist.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the alarm as JSON, and make nothing.")
 @click.pass_obj
@@ -47,6 +62,8 @@ def alarm(  # noqa: PLR0913 - options of a command
     any_region: bool,
     outcome: str | None,
     notify: tuple[str, ...],
+    stack: str,
+    force: bool,
     dry_run: bool,
 ) -> None:
     """
@@ -54,11 +71,17 @@ def alarm(  # noqa: PLR0913 - options of a command
 
     SERVICE is a name as the AWS CLI has it, or an eventSource in full. The alarm lives in the
     region of the AWS settings, where the tracker publishes; --region says where the calls are
-    made. The calls of IAM are all recorded in us-east-1.
+    made. All calls of IAM and CloudFront are recorded in us-east-1.
 
     The alarm is named by API, region and outcome: the same again with another threshold, time or
     --notify replaces it. One period above the threshold is enough; the alarm looks 15 minutes
-    further back than a period, as CloudTrail delivers late, and rings for as long.
+    further back than a period, as CloudTrail delivers late, and fires for as long.
+
+    An alarm that could never fire is refused: on a name that is nearly that of an API, or on a
+    metric that the deployed tracker does not publish. The names are those of botocore and of the
+    metrics of the last two weeks; --stack says where the tracker is. Lambda and CloudFront date
+    their names: the alarm on UpdateFunctionCode adds up UpdateFunctionCode20150331v2 and
+    whatever other date it has metrics of.
 
     \b
     Examples:
@@ -69,44 +92,91 @@ def alarm(  # noqa: PLR0913 - options of a command
       apitracker alarm signin.amazonaws.com:ConsoleLogin --above 50 --dry-run
 
     What --dry-run prints is also the input of aws cloudwatch put-metric-alarm --cli-input-json.
+    It looks at AWS where it can, and works without.
 
-    Exit code 0: done; 2: wrong usage; 3: AWS failed.
+    Exit code 0: done; 2: wrong usage, or an alarm that could never fire; 3: AWS failed.
     """
-    from apitracker.account import alarms, clients
+    from apitracker.account import alarms, api_names, clients
 
     if strange := [text for text in notify if not text.startswith("arn:")]:
-        raise click.UsageError(f"--notify: {strange[0]!r} is no ARN: write arn:aws:sns:…")
+        raise click.UsageError(f"--notify: {strange[0]!r} is not an ARN: write arn:aws:sns:…")
     if region and any_region:
         raise click.UsageError("give --region or --any-region, not both")
-    event_source, event_name = alarms.parse_api(api)
-    length = alarms.parse_period(per)
-    if not (region or any_region):
-        region = clients.client("cloudwatch").meta.region_name
-        if event_source in alarms.ELSEWHERE and region != "us-east-1":
-            say(f"calls of {event_source} are recorded in us-east-1: give --region us-east-1")
+    event_source, event_name = api_names.parse_api(api)
     wanted = alarms.Alarm(
         event_source=event_source,
         event_name=event_name,
         above=above,
-        per=length,
-        region=None if any_region else region,
+        per=alarms.parse_period(per),
+        region=None if any_region else _region_of_calls(region, event_source, force=force),
         namespace=settings.namespace,
         outcome=outcome or "",
         notify=notify,
     )
+    try:
+        seen = alarms.look_at_tracker(event_source, settings.namespace, stack, clients.client)
+    except ServiceError as e:
+        if not dry_run:
+            raise
+        _warn(f"AWS was not asked which names and metric sets are published: {e}")
+        seen = alarms.Seen()
+    wanted = _certain(wanted, seen, force=force)
     requested = alarms.request(wanted)
     if dry_run:
         print_json(requested)
         return
     alarms.put(requested, clients.client("cloudwatch"))
     say(f"{requested['AlarmName']}: {requested['AlarmDescription']}")
-    if outcome and "outcomes" not in parse_names(settings.metrics):
-        say(
-            f"it watches {wanted.metrics.namespace}: see that the tracker is deployed with outcomes"
-            " among its MetricSets (APITRACKER_METRICS), or there is nothing to ring at"
-        )
     if not notify:
-        say("nobody is told when it rings: give --notify ARN")
+        say("nobody is told when it fires: give --notify ARN")
+
+
+def _region_of_calls(region: str | None, event_source: str, *, force: bool) -> str:
+    """Return *region*, or else the one of the AWS settings. `UsageError` if it cannot be one."""
+    from apitracker.account import api_names, clients
+
+    if region:
+        _warn(api_names.parse_region(region, force=force))
+    else:
+        region = clients.region()
+    if not region:
+        raise click.UsageError("no region is named: give --region or --any-region")
+    if other := api_names.region_of(event_source, region):
+        fault = f"the calls of {event_source} are recorded in {other}: give --region {other}"
+        if not force:
+            raise UsageError(f"{fault}; --force takes {region} all the same")
+        _warn(fault)
+    return region
+
+
+def _certain(wanted: "Alarm", seen: "Seen", *, force: bool) -> "Alarm":
+    """
+    Return *wanted* with the names under which its API is recorded, and say what is doubtful.
+
+    `UsageError` if it could never fire, unless *force*.
+    """
+    from apitracker.account import alarms, api_names
+
+    if seen.unlisted:
+        _warn(f"the metrics that are published could not be looked at: {seen.unlisted}")
+    source, name = wanted.event_source, wanted.event_name
+    resolved = api_names.resolve(source, name, seen.names, force=force)
+    _warn(resolved.doubt)
+    wanted = replace(wanted, names=resolved.names)
+    if seen.undeployed and (wanted.outcome or not {*resolved.names} & seen.names):
+        metrics = wanted.metrics.name
+        _warn(f"whether the metric set {metrics} is published is not known: {seen.undeployed}")
+    if fault := alarms.unfed(wanted, seen):
+        if not force:
+            raise UsageError(f"{fault}; --force makes the alarm all the same")
+        _warn(fault)
+    return wanted
+
+
+def _warn(text: str) -> None:
+    """Say what is doubtful, if anything is."""
+    if text:
+        say(f"warning: {text}")
 
 
 @click.command()
@@ -156,11 +226,11 @@ def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None
 @stack_option
 def verify(stack: str) -> None:
     """
-    Check that a deployed tracker works.
+    Check a deployed tracker end to end, from trail to alarms.
 
-    It is looked at from the trail to the alarms.
-
-    Each line is ok, or says what to do.
+    Each line is ok, or says what to do. What is waiting has not come yet, and is not wrong: after
+    a deployment the first records take up to 15 minutes. A warning is of an alarm that notifies
+    nobody, or one on calls that fires.
 
     \b
     Examples:
@@ -168,7 +238,7 @@ def verify(stack: str) -> None:
       apitracker verify --stack my-tracker
       AWS_REGION=eu-west-1 apitracker verify
 
-    Exit code 0: all is ok; 1: something is wrong; 2: wrong usage; 3: AWS could not be asked.
+    Exit code 0: nothing is wrong; 1: something is wrong; 2: wrong usage; 3: AWS could not be asked.
     """
     from apitracker.account import clients, verify
 
@@ -179,11 +249,11 @@ def verify(stack: str) -> None:
         functions=clients.client("lambda"),
         cloudwatch=clients.client("cloudwatch"),
         s3=clients.client("s3"),
+        sns=clients.client("sns"),
     )
     wrong = False
     for check in verify.verify(stack, asked, now=int(datetime.now(UTC).timestamp())):
-        wrong |= not check.ok
-        word = "ok" if check.ok else "wrong"
-        click.echo(tables.printable(f"{word:<5}  {check.name:<8}  {check.text}"))
+        wrong |= check.state == "wrong"
+        click.echo(tables.printable(f"{check.state:<7}  {check.name:<8}  {check.text}"))
     if wrong:
         raise SystemExit(INCOMPLETE)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from apitracker.core.selection import Selection, parse_where, predicate
+from apitracker.core.selection import Selection, matcher, parse_where, predicate
 from apitracker.core.tally import FIELDS, Row
 from apitracker.errors import UsageError
 
@@ -143,6 +143,42 @@ def require_sets(names: Collection[str]) -> None:
     for name in names or ("",):
         if name not in SETS:
             raise UsageError(f"{name!r} is no metric set: choose from {', '.join(SETS)}")
+
+
+def publishes(choice: Choice, namespace: str, name: str, dimensions: Mapping[str, str]) -> bool:
+    """
+    Return whether *choice* may ever publish the metric *name* with *dimensions* in *namespace*.
+
+    A dimension with an empty value may have any. Metrics of the overflow count as published.
+    """
+    if OTHERS in (name, *dimensions.values()):
+        return True
+    for metrics in choice.sets:
+        if (metrics.namespace, {*metrics.dimensions}) != (namespace, {*dimensions}):
+            continue
+        known = {field: value for field, value in dimensions.items() if value}
+        outcomes = [outcome for outcome, named in metrics.names.items() if named == name]
+        if outcomes:
+            known["outcome"] = outcomes[0]
+        elif metrics.metric in FIELDS and not metrics.names:
+            known[metrics.metric] = name
+        elif metrics.metric != name:
+            continue
+        if not _leaves_out(choice.rules, known):
+            return True
+    return False
+
+
+def _leaves_out(rules: Rules, known: Mapping[str, str]) -> bool:
+    """
+    Return whether *rules* leave out every call with the *known* values, whatever its others are.
+
+    A value that was made valid for CloudWatch, and so ends in ``~`` and a hash, tells nothing.
+    """
+    told = {field: value for field, value in known.items() if "~" not in value}
+    missed = (not matcher(f, g)(told[f]) for f, g in rules.include.items() if f in told)
+    excluded = (matcher(f, g)(told[f]) for f, g in rules.exclude.items() if f in told)
+    return any(missed) or any(excluded)
 
 
 def sift(counts: Mapping[Row, int], fields: Sequence[str], rules: Rules) -> Mapping[Row, int]:

@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from apitracker.core.names import undated
+
 
 class Quota(Struct, frozen=True):
     """
@@ -274,14 +276,13 @@ _CLOUDTRAIL: Final = (
     "https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html"
 )
 _S3: Final = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html"
-_VERSION: Final = re.compile(r"\d{8}(v\d+)?$")  # CloudTrail has ListFunctions20150331
 _LAMBDA_RATES: Final = {"GetFunction": 100, "GetPolicy": 15}
 _LAMBDA_SHARED: Final = ("all of Lambda's APIs but GetFunction, GetPolicy and Invoke",)
 _LAMBDA_APART: Final = re.compile("Invoke|Durable|CapacityProvider|MicroVM", re.IGNORECASE)
 
 
 def _lambda(name: str, _region: str) -> Quota | None:
-    plain = _VERSION.sub("", name)
+    plain = undated(name)
     if _LAMBDA_APART.search(plain):
         return None
     if plain in _LAMBDA_RATES:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from apitracker.core.names import with_dated
 from apitracker.core.tally import FIELDS, WIDTHS, Row
 from apitracker.core.times import label, write
 from apitracker.errors import UsageError
@@ -58,12 +59,18 @@ def parse_selection(since: int | None, until: int | None, where: Iterable[str]) 
     """
     Read which calls are asked for, of times in seconds since 1970 and ``FIELD=GLOB`` texts.
 
+    The name of an API selects its dated spellings too, here where a person asks: the rules of a
+    tracker do not.
+
     `UsageError` if a text is none, or no time is left.
     """
     if since is not None and until is not None and until <= since:
         ends = write("second", until), write("second", since)
         raise UsageError("until: {} is not after {}".format(*ends))
-    return Selection(since, until, parse_where(where))
+    wanted = parse_where(where)
+    if names := wanted.get("eventName"):
+        wanted["eventName"] = with_dated(names)
+    return Selection(since, until, wanted)
 
 
 def parse_where(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
