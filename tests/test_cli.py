@@ -594,7 +594,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [
         record(
             text,
-            eventSource=text,
+            eventSource=text.replace(":", ""),  # a source with a colon is a notice, not a call
             awsRegion=text,
             errorCode=text,
             recipientAccountId=text,

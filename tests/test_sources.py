@@ -464,8 +464,8 @@ class TestDays:
 
         for since, until, days in (
             (JULY_10 + 250 * DAY, None, "from 2024/03/16"),
-            (JULY_10 + 99 * DAY, JULY_10 + 100 * DAY, "from 2023/10/17 to 2023/10/18"),
-            (None, 9 * DAY, "to 1970/01/10"),
+            (JULY_10 + 99 * DAY, JULY_10 + 100 * DAY, "from 2023/10/17 to 2023/11/16"),
+            (None, 9 * DAY, "to 1970/02/08"),
         ):
             with pytest.raises(SourceError) as raised:
                 list(find(str(tmp_path), since=since, until=until))
