@@ -118,7 +118,7 @@ def test_no_call_of_the_time(folder: Path, command: list[str], time: list[str]) 
     ],
 )
 def test_none_of_the_calls_that_were_read(folder: Path, time: list[str], said: str) -> None:
-    """An all-clear is of the times that the logs have, which are said where others are asked for."""
+    """An all-clear is of the times of the logs, which are said where others are asked for."""
     done = run(folder, "throttles", "a.json", *time)
 
     assert done.returncode == 0
