@@ -75,7 +75,7 @@ def test_about(api: httpx.Client) -> None:
     assert about["store"].endswith("usage.duckdb")
     assert (about["exists"], about["logs"], about["calls"]) == (True, 392, 20_000)
     assert (about["first"], about["last"]) == (1_793_145_609, 1_793_404_797)
-    assert about["eventsKept"] == 20_000
+    assert (about["eventsKept"], about["origin"]) == (20_000, "synthetic")
     assert about["fields"][:5] == ["second", "minute", "hour", "day", "eventName"]
     assert "eventType" not in about["fields"]
 
@@ -277,6 +277,7 @@ def test_reconciliation(api: httpx.Client) -> None:
         "rejected": 2,
         "unreadable": 0,
         "unread": [],
+        "fault": None,
     }
     assert len(rejections) == 2
     assert rejections[0]["log"].endswith(".json.gz")

@@ -74,8 +74,8 @@ def count(  # noqa: PLR0913 - options of a command
       recipientAccountId callerAccountId caller errorCode outcome (ok, throttled, denied, failed)
       readOnly eventCategory eventType eventVersion
 
-    Exit code 0: all was counted; 1: something could not be, and is named; 2: wrong usage;
-    3: AWS failed.
+    Exit code 0: all was counted; 1: something could not be, or nothing is of the time asked for,
+    which is said; 2: wrong usage; 3: AWS failed.
     """
     keep_apart(output, *source)
     selection = parse_selection(since, until, where)
@@ -224,8 +224,8 @@ def throttles(settings: Settings, /, **options: Any) -> None:
       apitracker throttles trail --where 'caller=*:role/deployer'
       apitracker throttles s3://bucket/AWSLogs/111122223333/CloudTrail --since 2h --format json
 
-    Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
-    3: the store or AWS failed.
+    Exit code 0: done; 1: something could not be counted, or nothing is of the time asked for, which
+    is said; 2: wrong usage; 3: the store or AWS failed.
     """
     _print_incidents(settings, "throttled", **options)
 
@@ -250,8 +250,8 @@ def denials(settings: Settings, /, **options: Any) -> None:
       apitracker denials --since 24h --where 'caller=*:role/deployer'
       apitracker denials trail --format csv -o denials.csv
 
-    Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
-    3: the store or AWS failed.
+    Exit code 0: done; 1: something could not be counted, or nothing is of the time asked for, which
+    is said; 2: wrong usage; 3: the store or AWS failed.
     """
     _print_incidents(settings, "denied", **options)
 

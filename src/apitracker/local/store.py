@@ -461,7 +461,7 @@ def _fresh(db: Connection, read: Sequence[Reading]) -> "tuple[np.ndarray[Any, An
 
 
 def _state_of(db: Connection) -> Row:
-    """Return what is another in another store, and after series were added."""
+    """Return the identity of the store and the state of its series, which adding series changes."""
     state: Row = db.execute("SELECT store, series_state FROM about").fetchall()[0]
     return state
 
