@@ -269,6 +269,54 @@ def watched(
 TOLD = {"AlarmActions": ["arn:aws:sns:eu-west-1:111122223333:t"]}
 
 
+@pytest.mark.parametrize("state", ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"])
+def test_a_stack_that_is_being_made(state: str) -> None:
+    """A deployment that has not ended is waited for, whether it has made the function or not."""
+    waits = Check("stack", "waiting", f"s is {state}: run verify again when it is done")
+    with answering(
+        "cloudformation",
+        *stack(state=state, CloudTrailLogGroupName="given"),
+        *stack(LAMBDA, state=state, CloudTrailLogGroupName="given"),
+    ) as clients:
+        assert verify.look_up("s", clients) == (None, waits)
+        deployed, check = verify.look_up("s", clients)
+
+    assert deployed is not None
+    assert check == waits
+
+
+def test_a_permission_is_no_cause() -> None:
+    """A step that may not be looked at keeps nothing from coming: what comes of it is judged."""
+    denied = {"code": "AccessDeniedException"}
+    with (
+        answering("cloudformation", *stack(LAMBDA, CloudTrailLogGroupName="given")) as one,
+        answering("cloudtrail", ("describe_trails", denied)) as two,
+        answering(
+            "logs",
+            ("describe_subscription_filters", denied),
+            ("describe_log_streams", {"logStreams": []}),
+            ("describe_subscription_filters", denied),
+        ) as three,
+        answering("lambda", *[("get_function_configuration", denied)] * 3) as four,
+    ):
+        clients = Clients(
+            one.cloudformation, two.cloudtrail, three.logs, four.functions, None, None, None
+        )
+        checks = list(verify.verify("s", clients, now=NOW))
+
+    assert [(each.name, each.state, each.text.partition(":")[0]) for each in checks] == [
+        ("stack", "ok", "s is CREATE_COMPLETE"),
+        ("trail", "wrong", "cannot tell"),
+        ("filter", "wrong", "cannot tell"),
+        ("records", "wrong", "given has never received a record"),
+        ("function", "wrong", "cannot tell"),
+        ("failures", "wrong", "s keeps no failed events"),
+        ("metrics", "wrong", "cannot tell"),
+        ("alarms", "wrong", "cannot tell"),
+        ("trackers", "wrong", "cannot tell"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("alarm", "ours"),
     [

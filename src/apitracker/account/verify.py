@@ -110,8 +110,8 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
     try:
         deployed, check = look_up(stack, clients)
     except RefusedError as e:
-        text = stacks.no_stack(stack) if e.code == stacks.MISSING else f"cannot tell: {e}"
-        yield Check("stack", "wrong", text)
+        missing = Check("stack", "wrong", stacks.no_stack(stack))
+        yield missing if e.code == stacks.MISSING else _unseen("stack", e)
         return
     yield check
     if deployed is None:
@@ -128,7 +128,11 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
     causes: list[str] = []
     waiting: list[str] = []
     for name, step in flow.items():
-        found = _look(step)
+        try:
+            found = step()
+        except RefusedError as e:  # which keeps nothing from coming through
+            yield _unseen(name, e)
+            continue
         if found.idle and (causes or age < FIRST_RECORDS):
             waiting.append(name)
             continue
@@ -140,16 +144,16 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
     try:
         yield from check_alarms(deployed, clients)
     except RefusedError as e:
-        yield Check("alarms", "wrong", f"cannot tell: {e}")
-    others = _look(partial(alone, deployed, clients, now))
-    yield Check("trackers", others.state, others.text)
-
-
-def _look(step: Callable[[], Finding]) -> Finding:
+        yield _unseen("alarms", e)
     try:
-        return step()
+        others = alone(deployed, clients, now)
+        yield Check("trackers", others.state, others.text)
     except RefusedError as e:
-        return Finding("wrong", f"cannot tell: {e}")
+        yield _unseen("trackers", e)
+
+
+def _unseen(name: str, error: RefusedError) -> Check:
+    return Check(name, "wrong", f"cannot tell: {error}")
 
 
 def _reason(stack: str, causes: Sequence[str], age: int) -> str:
