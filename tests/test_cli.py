@@ -591,7 +591,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [
         record(
             text,
-            eventSource=text,
+            eventSource=text.replace(":", ";"),  # with ":" it would be a notice
             awsRegion=text,
             errorCode=text,
             recipientAccountId=text,
