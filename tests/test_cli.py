@@ -594,7 +594,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [
         record(
             text,
-            eventSource=text.replace(":", ""),  # a source with a colon is a notice, not a call
+            eventSource=text.replace(":", ";"),  # with ":" it would be a notice
             awsRegion=text,
             errorCode=text,
             recipientAccountId=text,

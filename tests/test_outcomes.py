@@ -20,11 +20,12 @@ EC2 = "ec2.amazonaws.com"
 
 
 class ErrorShape(NamedTuple):
-    """An error as a service's model has it: a code, a host as in eventSource, marks."""
+    """An error as a service's model has it: a code, a host as in eventSource, marks, a status."""
 
     code: str
     source: str
     throttling: bool
+    status: int
 
 
 def modelled() -> Iterator[ErrorShape]:
@@ -36,9 +37,11 @@ def modelled() -> Iterator[ErrorShape]:
         for name, shape in model["shapes"].items():
             if shape.get("exception") or "error" in shape:
                 marked = shape.get("retryable", {}).get("throttling", False)
-                for code in {name, shape.get("error", {}).get("code", name)}:
+                error = shape.get("error", {})
+                status = error.get("httpStatusCode", 0)
+                for code in {name, error.get("code", name)}:
                     for host in {metadata["endpointPrefix"], metadata.get("signingName")} - {None}:
-                        yield ErrorShape(code, f"{host}.amazonaws.com", marked)
+                        yield ErrorShape(code, f"{host}.amazonaws.com", marked, status)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,9 @@ def shapes() -> frozenset[ErrorShape]:
         ("TooManyRequestException", "elementalinference.amazonaws.com", "throttled"),
         ("ClientLimitExceededException", "kinesisvideo.amazonaws.com", "throttled"),
         ("DescribeAttachmentLimitExceeded", "support.amazonaws.com", "throttled"),
+        ("RateExceeded", "ssm.amazonaws.com", "throttled"),
+        ("429", "execute-api.amazonaws.com", "throttled"),
+        ("503 SlowDown", "s3.amazonaws.com", "throttled"),
         # The same code, another service, another meaning
         ("LimitExceededException", "kinesis.amazonaws.com", "throttled"),
         ("LimitExceededException", "kinesis.amazonaws.com.cn", "throttled"),
@@ -95,6 +101,8 @@ def shapes() -> frozenset[ErrorShape]:
         ("InvalidToken", "states.amazonaws.com", "failed"),
         ("Client.Blocked", EC2, "denied"),
         ("Blocked", "iam.amazonaws.com", "failed"),
+        ("OperationNotPermittedFault", "swf.amazonaws.com", "denied"),
+        ("OperationNotPermittedException", "elasticloadbalancing.amazonaws.com", "failed"),
         # Quotas, conflicts and models not ready are no throttles
         ("Client.VpcLimitExceeded", EC2, "failed"),
         ("Client.InstanceLimitExceeded", EC2, "failed"),
@@ -124,7 +132,10 @@ def shapes() -> frozenset[ErrorShape]:
             "denied",
         ),
         ("InsufficientIAMAccessPermissionException", "cloudtrail.amazonaws.com", "denied"),
+        ("403", "codeartifact.amazonaws.com", "denied"),
         # Denials: credentials that do not hold
+        ("UnauthenticatedException", "lightsail.amazonaws.com", "denied"),
+        ("401", "codeartifact.amazonaws.com", "denied"),
         ("Client.AuthFailure", EC2, "denied"),
         ("Client.AuthFailure.ServiceLinkedRoleCreationNotPermitted", EC2, "denied"),
         ("Client.RequestExpired", EC2, "denied"),
@@ -151,7 +162,15 @@ def shapes() -> frozenset[ErrorShape]:
         ("Client.OptInRequired", EC2, "denied"),
         ("Client.PendingVerification", EC2, "denied"),
         ("SubscriptionRequiredException", "support.amazonaws.com", "denied"),
+        ("InvalidAccessException", "securityhub.amazonaws.com", "denied"),
+        ("AccountSuspendedException", "codebuild.amazonaws.com", "denied"),
+        ("BlockedByOrganizationPolicyException", "ecr.amazonaws.com", "denied"),
+        ("S3SubscriptionRequiredException", "elasticbeanstalk.amazonaws.com", "denied"),
+        ("SerialConsoleAccessDisabledException", "ec2-instance-connect.amazonaws.com", "denied"),
         # Close in name to a denial, and none
+        ("RegionDisabledException", "sts.amazonaws.com", "failed"),
+        ("404", "codeartifact.amazonaws.com", "failed"),
+        ("503", "s3.amazonaws.com", "failed"),
         ("AuthorizationAlreadyExists", "rds.amazonaws.com", "failed"),
         ("AuthorizationNotFound", "redshift.amazonaws.com", "failed"),
         ("AuthorizationPendingException", "sso.amazonaws.com", "failed"),
@@ -367,6 +386,54 @@ def test_every_access_denied_in_the_models_is_denied(shapes: frozenset[ErrorShap
     refused = {(shape.code, shape.source) for shape in shapes if "AccessDenied" in shape.code}
     assert len(refused) > 250
     assert {pair for pair in refused if classify(*pair) != "denied"} == set()
+
+
+# Of HTTP 401 or 403 in a model, and not denied here: nobody's permission or credentials are at
+# fault, but a quota, a state, what is asked for, or the credentials of a third party.
+NO_DENIAL = {
+    # a quota or a lack of capacity
+    "AccessPointLimitExceeded",
+    "DBClusterEndpointQuotaExceededFault",
+    "DBClusterQuotaExceededFault",
+    "FileSystemLimitExceeded",
+    "FilterPolicyLimitExceeded",
+    "InsufficientDBClusterCapacityFault",
+    "LimitExceededException",
+    "ReplayLimitExceeded",
+    "SubscriptionLimitExceeded",
+    "TopicLimitExceeded",
+    # a state of what is asked for
+    "InvalidObjectState",
+    "ObjectAlreadyInActiveTierError",
+    "ObjectNotInActiveTierError",
+    "OutboundWebIdentityFederationDisabledException",
+    "RegionDisabledException",
+    "UnsupportedPricingPlanException",
+    "UnsupportedUserEditionException",
+    # what is asked for
+    "DestinationNotAllowedException",
+    "DomainNotWhitelistedException",
+    "IdentityTypeNotSupportedException",
+    "OutboundContactNotPermittedException",
+    "RealtimeLogConfigOwnerMismatch",
+    "SessionDurationEscalationException",
+    # somebody else's credentials, or a device's code
+    "ConnectorAuthenticationException",
+    "EFSMountFailureException",
+    "InvalidAuthenticationCode",
+    "InvalidPasswordException",
+    "S3FilesMountFailureException",
+}
+
+
+def test_a_modelled_status_of_denial_is_denied(shapes: frozenset[ErrorShape]) -> None:
+    """Every error that its model gives HTTP 401 or 403 is denied or throttled, or listed above."""
+    refused = {shape for shape in shapes if shape.status in {401, 403}}
+    assert len(refused) > 150
+    failed = {shape.code for shape in refused if classify(*shape[:2]) == "failed"}
+    assert {code.removesuffix("Exception") for code in failed} == {
+        code.removesuffix("Exception") for code in NO_DENIAL
+    }
 
 
 def test_no_modelled_quota_is_throttled(shapes: frozenset[ErrorShape]) -> None:

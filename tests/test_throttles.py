@@ -27,9 +27,11 @@ from apitracker.local.scenario import CULPRIT, DENIED_CALLER
 from apitracker.local.sources import Found
 from apitracker.local.store import Store
 from apitracker.local.throttles import (
+    FIELDS,
     Api,
     Caller,
     Incident,
+    Outside,
     Peak,
     around,
     incidents,
@@ -252,15 +254,113 @@ def test_known_quota_is_given_for_throttles_only(find: Find) -> None:
     assert denied.quota is None
 
 
-ERRORS = ["", "ThrottlingException", "AccessDenied", "NoSuchBucket"]
+LINKED = "arn:aws:iam::111122223333:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"
+LINKED_SESSION = "arn:aws:sts::111122223333:assumed-role/AWSServiceRoleForECS"
+
+# Built from the page that names the metric AwsTriggeredRequestLimitExceeded: no record was seen.
+BY_AWS = {
+    "error": "Client.RequestLimitExceeded",
+    "errorMessage": "Request throttled due to an AWS operational issue.",
+}
+EC2 = {"eventSource": "ec2.amazonaws.com", "name": "DescribeHosts"}
+LIMIT = "Client.RequestLimitExceeded"
+
+
+@both
+def test_service_linked_roles_are_apart(find: Find) -> None:
+    """Calls that do not count toward EC2's limits have no share, and are in no peak."""
+    logs = [
+        [record(LINKED, second, **EC2) for second in (60, 61, 61, 61, 61, 62)],
+        [record(LINKED_SESSION, 61, LIMIT, **EC2), record("autoscaling.amazonaws.com", 61, **EC2)],
+        [record("scanner", second, **EC2) for second in (60, 62, 62)],
+        [record("deployer", 62, LIMIT, **EC2)],
+    ]
+
+    (incident,) = find(logs)
+
+    assert (incident.refused, incident.calls, incident.first) == (2, 12, NOON + 61)
+    assert incident.second == Peak(NOON + 62, 1, 3)
+    assert incident.minute == Peak(NOON + 60, 1, 4)
+    assert incident.callers == [Caller("scanner", 3, 0, 0.75), Caller("deployer", 1, 1, 0.25)]
+    assert incident.outside == [
+        Outside(LINKED, 6, 0),
+        Outside(LINKED_SESSION, 1, 1),
+        Outside("autoscaling.amazonaws.com", 1, 0),
+    ]
+
+
+@both
+@pytest.mark.parametrize(
+    ("caller", "source"),
+    [
+        (LINKED, "ecs.amazonaws.com"),
+        (f"{ROLE}AWSServiceRoleForMe", "ec2.amazonaws.com"),
+        (f"x{LINKED}", "ec2.amazonaws.com"),
+        ("ec2.amazonaws.com\n", "ec2.amazonaws.com"),
+    ],
+)
+def test_who_is_not_apart(find: Find, caller: str, source: str) -> None:
+    """Nothing is known of other services, and only AWS makes roles under its own path."""
+    (incident,) = find([[record(caller, 60, LIMIT, eventSource=source)]])
+
+    assert incident.callers == [Caller(caller, 1, 1, 1.0)]
+    assert incident.outside == []
+
+
+@both
+def test_nobody_is_behind_what_aws_caused(find: Find) -> None:
+    """A throttle of AWS's own is counted and said, and no caller of its minute has a share."""
+    logs = [
+        [record("a", 0, **EC2, **BY_AWS), record("b", 1, **EC2)],
+        [record("a", 60, LIMIT, **EC2), record("b", 61, **EC2), record("b", 61, **EC2, **BY_AWS)],
+    ]
+    alone = [[record("a", 0, **EC2, **BY_AWS), record(LINKED, 9, LIMIT, **EC2)]]
+
+    (mixed,), (nobody,) = find(logs), find(alone)
+
+    assert (mixed.refused, mixed.calls, mixed.aws_triggered) == (3, 5, 2)
+    assert (mixed.first, mixed.last) == (NOON, NOON + 61)
+    assert (mixed.second, mixed.minute) == (Peak(NOON + 60, 1, 1), Peak(NOON + 60, 1, 2))
+    assert mixed.callers == [Caller("a", 1, 1, 0.5), Caller("b", 1, 0, 0.5)]
+    assert mixed.quota is not None
+    assert nobody == Incident(
+        Api("ec2.amazonaws.com", "DescribeHosts", "us-east-1", "111122223333"),
+        "throttled",
+        refused=2,
+        calls=2,
+        first=NOON,
+        last=NOON + 9,
+        second=None,
+        minute=None,
+        callers=[],
+        quota=None,
+        outside=[Outside(LINKED, 1, 1)],
+        aws_triggered=1,
+    )
+
+
+@both
+def test_denials_know_no_quota(find: Find) -> None:
+    """Whoever is denied is behind a denial, a service-linked role too."""
+    logs = [[record(LINKED, 0, "AccessDenied", **EC2), record("a", 1, **EC2, **BY_AWS)]]
+
+    (incident,) = find(logs, "denied")
+
+    assert incident.callers == [Caller(LINKED, 1, 1, 1.0)]
+    assert (incident.calls, incident.outside, incident.aws_triggered) == (2, [], 0)
+
+
+ERRORS = ["", "ThrottlingException", "AccessDenied", "NoSuchBucket", LIMIT]
 RECORDS = st.builds(
     record,
-    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["a", "b", "c", LINKED, LINKED_SESSION, "ec2.amazonaws.com", f"\n{LINKED}"]),
     st.integers(0, 200),
     st.sampled_from(ERRORS),
     event=st.sampled_from(["", "1", "2", "3", "4", "5"]),
     name=st.sampled_from(["Get", "Put"]),
     awsRegion=st.sampled_from(["us-east-1", ""]),
+    eventSource=st.sampled_from(["x.amazonaws.com", "ec2.amazonaws.com", "ec2.amazonaws.com.cn"]),
+    errorMessage=st.sampled_from(["", BY_AWS["errorMessage"]]),
 )
 SELECTIONS = st.builds(
     Selection,
@@ -297,7 +397,8 @@ CALLS = st.tuples(
     st.sampled_from(["Get", "Put"]),
     st.just("us-east-1"),
     st.sampled_from(["1", "2"]),
-    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["a", "b", LINKED]),
+    st.sampled_from(["", "aws"]),
     st.sampled_from(OUTCOMES),
 )
 
@@ -305,17 +406,19 @@ CALLS = st.tuples(
 @given(st.lists(CALLS), st.sampled_from(["throttled", "denied"]))
 def test_nothing_is_lost(calls: list[Row], outcome: str) -> None:
     """Every refused call is in one incident; peaks and callers are within what there is."""
-    by = ("second", *Api._fields, "caller", "outcome")
+    by = (*FIELDS, "outcome")
     found = incidents(around(Counter(calls), by, ALL, outcome), outcome)
 
     assert sum(i.refused for i in found) == sum(call[-1] == outcome for call in calls)
     for i in found:
-        assert i.first <= i.second.time <= i.last
-        assert i.second.refused <= i.minute.refused <= i.refused <= i.calls
-        assert sum(c.refused for c in i.callers) == i.refused
-        assert sum(c.share for c in i.callers) == pytest.approx(1)
-        if outcome == "throttled":
-            assert sum(c.calls for c in i.callers) == i.calls
+        apart = sum(o.refused for o in i.outside) + i.aws_triggered
+        assert sum(c.refused for c in i.callers) + apart == i.refused
+        if i.second and i.minute:
+            assert i.first <= i.second.time <= i.last
+            assert i.second.refused <= i.minute.refused <= i.refused <= i.calls
+            assert sum(c.share for c in i.callers) == pytest.approx(1)
+        else:
+            assert (i.callers, apart) == ([], i.refused)
 
 
 # --- as text ------------------------------------------------------------------------------------
@@ -391,11 +494,11 @@ def test_csv() -> None:
     assert header == (
         "eventSource,eventName,awsRegion,recipientAccountId,outcome,refused,first,last,worstSecond,"
         "worstSecondRefused,worstSecondCalls,worstMinute,worstMinuteRefused,worstMinuteCalls,"
-        "caller,callerRefused,callerShare,calls"
+        "awsTriggered,caller,callerRefused,callerShare,calls"
     )
     about = (
         "ec2.amazonaws.com,CreateTags,us-east-1,111122223333,throttled,2,2023-07-10T12:01:02Z,"
-        "2023-07-10T12:02:10Z,2023-07-10T12:01:02Z,1,1,2023-07-10T12:01Z,1,3,"
+        "2023-07-10T12:02:10Z,2023-07-10T12:01:02Z,1,1,2023-07-10T12:01Z,1,3,0,"
     )
     assert rows == [f"{about}{ROLE}00,2,0.75,3", f"{about}{ROLE}01,0,0.25,1"]
 
@@ -429,6 +532,67 @@ def test_json() -> None:
             },
         }
     ]
+
+
+def apart() -> list[Incident]:
+    """The incidents of a log with a service-linked role, and with throttles of AWS's own."""
+    alone = {**EC2, "name": "DescribeTags"}
+    return counted(
+        [
+            [record(LINKED, 61, **EC2) for _ in range(900)],
+            [record(f"{ROLE}scanner", 61, **EC2) for _ in range(3)],
+            [record(f"{ROLE}deployer", 62, LIMIT, **EC2), record("a", 63, **EC2, **BY_AWS)],
+            [record("a", 5, **alone, **BY_AWS)],
+        ]
+    )
+
+
+def test_table_of_what_is_apart() -> None:
+    """What uses up no quota stands below the callers, without a share, and the page is named."""
+    quota = "100 requests at once, then 20 a second per account and region"
+    assert list(lines(apart(), "table")) == [
+        "ec2.amazonaws.com DescribeHosts  us-east-1  111122223333",
+        "  2 of 905 calls throttled, 2023-07-10T12:01:02Z to 2023-07-10T12:01:03Z",
+        "  worst second 2023-07-10T12:01:02Z: 1 of 1; worst minute 2023-07-10T12:01Z: 1 of 4",
+        "  1 of the 2 throttled because of an operational issue of AWS, whoever called",
+        f"  default quota, yours may differ: {quota}",
+        "    https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html",
+        "  calls   share  throttled  caller",
+        "      3   75.0%          0  arn:aws:iam::111122223333:role/scanner",
+        "      1   25.0%          1  arn:aws:iam::111122223333:role/deployer",
+        f"    900       -          0  {LINKED}",
+        "  without a share: 900 calls that do not count toward EC2's limits",
+        "    https://docs.aws.amazon.com/ec2/latest/devguide/monitor.html",
+        "",
+        "ec2.amazonaws.com DescribeTags  us-east-1  111122223333",
+        "  1 of 1 calls throttled, 2023-07-10T12:00:05Z",
+        "  1 of the 1 throttled because of an operational issue of AWS, whoever called",
+    ]
+
+
+def test_csv_of_what_is_apart() -> None:
+    """A caller outside of the quota has a row without a share; no caller is a row without one."""
+    rows = list(csv.DictReader(lines(apart(), "csv")))
+
+    columns = ("eventName", "worstSecondRefused", "awsTriggered", "caller", "callerShare", "calls")
+    assert [tuple(row[column] for column in columns) for row in rows] == [
+        ("DescribeHosts", "1", "1", f"{ROLE}scanner", "0.75", "3"),
+        ("DescribeHosts", "1", "1", f"{ROLE}deployer", "0.25", "1"),
+        ("DescribeHosts", "1", "1", LINKED, "", "900"),
+        ("DescribeTags", "", "1", "", "", "0"),
+    ]
+
+
+def test_json_of_what_is_apart() -> None:
+    """Members say who is outside of the quota and what AWS caused, where there is any."""
+    first, second = json.loads("\n".join(lines(apart(), "json")))
+
+    assert first["outsideQuota"] == [{"caller": LINKED, "calls": 900, "refused": 0}]
+    assert first["awsTriggered"] == 1
+    assert {k: v for k, v in second.items() if k in {"worstSecond", "callers", "outsideQuota"}} == {
+        "worstSecond": None,
+        "callers": [],
+    }
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])

@@ -123,6 +123,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "recipientAccountId": text,
             "errorCode": text if minute % 2 else "ThrottlingException",
             "eventID": name,
+            "eventType": "AwsApiCall",
             "userIdentity": {"type": "AssumedRole", "arn": text},
         }
         for minute, (name, text) in enumerate(HOSTILE.items())

@@ -248,6 +248,8 @@ def test_throttles_name_the_culprit(api: httpx.Client) -> None:
         "last": 1_793_369_964,
         "worstSecond": {"at": 1_793_368_800, "calls": 3, "made": 9},
         "worstMinute": {"at": 1_793_369_460, "calls": 10, "made": 43},
+        "outsideQuota": [],
+        "awsTriggered": 0,
     }
     assert culprit == {"caller": CULPRIT, "calls": 561, "throttled": 47, "share": 0.825}
     assert sum(caller["throttled"] for caller in others) == 143 - 47

@@ -68,9 +68,11 @@ _THROTTLED_CODES = frozenset(
         "ClientLimitExceeded",  # kinesisvideo: "throttled the request"
         "DescribeAttachmentLimitExceeded",  # support: requests "in a short period of time"
         "RateLimit",  # wickr: RateLimitError
+        "RateExceeded",  # the message "Rate exceeded", as some services write it for a code
         "RateLimitExceeded",  # license-manager
         "ResourceProvisionedThroughputExceeded",  # kinesisanalytics, of the stream it reads
         "TooManyRequest",  # elementalinference
+        "429",  # the HTTP status, where a service has no other code
         # ec2 itself, of a volume: "CreateSnapshot request rate has been exceeded"
         "SnapshotCreationPerVolumeRateExceeded",
     },
@@ -105,6 +107,8 @@ _DENIED_CODES = frozenset(
         "InvalidClient",  # sso-oidc, HTTP 401
         "InvalidCredentials",  # cloudcontrol, elasticache, memorydb
         "InvalidIdentityToken",  # sts
+        "Unauthenticated",  # lightsail
+        "401",  # the HTTP status, where a service has no other code
         # No permission: botocore, service models
         "Authorization",  # sns, discovery: AuthorizationError; license-manager
         "ChannelInsufficientPermission",  # cloudtrail-data
@@ -112,12 +116,18 @@ _DENIED_CODES = frozenset(
         "InsufficientIAMAccessPermission",  # cloudtrail
         "InsufficientPermissions",  # config, ds
         "InsufficientPrivileges",  # elasticbeanstalk
+        "403",  # the HTTP status, as codeartifact writes it
         "SNSNoAuthorization",  # dms, docdb, neptune, rds, redshift
         # An account without the service, or shut off: EC2's "Error codes", S3's "Error responses"
         "AccountProblem",
+        "AccountSuspended",  # codebuild, ses
         "AllAccessDisabled",
+        "BlockedByOrganizationPolicy",  # ecr
+        "InvalidAccess",  # securityhub: of an account that has not enabled it, HTTP 401
         "NotSignedUp",
         "PendingVerification",
+        "S3SubscriptionRequired",  # elasticbeanstalk
+        "SerialConsoleAccessDisabled",  # ec2-instance-connect
         "SubscriptionRequired",  # support, without a support plan; bedrock-agentcore, 403
     },
 )
@@ -135,6 +145,7 @@ _IN_SERVICE = {
     ("support", "AttachmentLimitExceeded"): _THROTTLED,  # a rate; in ec2 a quota of volumes
     ("elasticfilesystem", "TooManyRequests"): _FAILED,  # one change of throughput in 24 hours
     ("ec2", "Blocked"): _DENIED,  # "Your account is currently blocked"
+    ("swf", "OperationNotPermitted"): _DENIED,  # permissions; in ec2 and elb what is protected
     ("s3", "InvalidToken"): _DENIED,  # a session token; in states a task's, in others a page's
 }
 
@@ -171,12 +182,15 @@ def _look_up(error: str, source: str) -> str:
 
 def _spelled_plainly(error: str) -> str:
     """
-    Strip all that is spelling, not meaning: sides, endings, and what AWS's JSON protocols may add.
+    Strip all that is spelling, not meaning: HTTP status, sides, endings, what protocols may add.
 
     Those name an error ``com.amazonaws.kms#ThrottlingException:http://…``; botocore's
     ``parsers.py`` takes the name out of it in the same way.
     """
     code = error.partition(":")[0].rpartition("#")[2]
+    status, _, name = code.partition(" ")
+    if name and len(status) == 3 and status.isdigit():  # noqa: PLR2004 - "503 SlowDown"
+        code = name
     while code.startswith(_SIDES):
         code = code.partition(".")[2]
     while code.endswith(_ENDINGS):

@@ -38,6 +38,24 @@ def quota(source: str, name: str, region: str = "") -> Quota | None:
     return make(name, region) if make and name else None
 
 
+# Who calls EC2 outside of its limits: the services of AWS, and roles linked to one, as by their own
+# ARN or by that of a session, which lacks the role's path. Of other services nothing is known.
+# It matches a whole caller, in Python and in DuckDB alike.
+OUTSIDE_SERVICE: Final = "ec2"  # the first label of eventSource
+OUTSIDE_SOURCE: Final = "https://docs.aws.amazon.com/ec2/latest/devguide/monitor.html"
+OUTSIDE_CALLERS: Final = (
+    r"(?s:arn:[a-z-]+:iam::[0-9]+:role/aws-service-role/.+"
+    r"|arn:[a-z-]+:sts::[0-9]+:assumed-role/AWSServiceRoleFor.+"
+    r"|[a-z0-9.-]+\.amazonaws\.com(\.cn)?)"
+)
+_is_outside_caller = re.compile(OUTSIDE_CALLERS).fullmatch
+
+
+def is_outside(source: str, caller: str) -> bool:
+    """Tell whether calls by *caller* to the eventSource *source* do not count toward its quotas."""
+    return source.partition(".")[0] == OUTSIDE_SERVICE and bool(_is_outside_caller(caller))
+
+
 def describe(quota: Quota) -> Iterator[str]:
     """Say in words what *quota* is, a line for each thing there is to say."""
     requests = "request" if (quota.burst or quota.rate) == 1 else "requests"

@@ -21,7 +21,7 @@ from apitracker.local.store import (
     smallest_table,
     start_of,
 )
-from apitracker.local.throttles import THROTTLED, Api, Caller, Incident
+from apitracker.local.throttles import THROTTLED, Api, Caller, Incident, Outside
 
 DAY: Final = WIDTHS["day"]
 STEPS: Final = (60, 300, 900, 3_600, 10_800, DAY)  # of calls over time
@@ -370,6 +370,7 @@ def incidents(
     """
     require_fields(selection.where, kept=True)
     api, minute = ", ".join(Api._fields), start_of(WIDTHS["minute"])
+    by_aws, outside = _apart(outcome)
     series, parameters = select_series(db, ["outcome"], selection)
     times, more = select_times(db, selection)
     db.execute(
@@ -380,7 +381,7 @@ def incidents(
         f"""
         CREATE TEMP TABLE known AS
         SELECT id, dense_rank() OVER (ORDER BY {api}) AS api, caller,
-            id IN (FROM ended) AS ended
+            id IN (FROM ended) AS ended, {by_aws} AS by_aws, {outside} AS outside
         FROM series SEMI JOIN (SELECT {api} FROM series SEMI JOIN ended USING (id)) USING ({api})
         """
     )
@@ -388,30 +389,39 @@ def incidents(
         f"""
         CREATE TEMP TABLE timed AS
         WITH near AS (
-            SELECT second, {minute} AS minute, api, caller, ended, calls
+            SELECT second, {minute} AS minute, api, caller, ended, by_aws, outside, calls
             FROM (FROM counts {times}) JOIN known ON id = series WHERE calls > 0
         )
-        SELECT second, minute, api, caller, sum(calls)::BIGINT AS calls,
+        SELECT second, minute, api, caller, by_aws, outside, sum(calls)::BIGINT AS calls,
             coalesce(sum(calls) FILTER (ended), 0)::BIGINT AS refused
         FROM near SEMI JOIN (SELECT api, minute FROM near WHERE ended) USING (api, minute)
         GROUP BY ALL
         """,
         more,
     )
+    db.execute(
+        """
+        CREATE TEMP TABLE limited AS
+        WITH counting AS (FROM timed WHERE NOT by_aws AND NOT outside)
+        FROM counting SEMI JOIN (FROM counting WHERE refused > 0) USING (api, minute)
+        """
+    )
     worst = db.execute(
         f"""
         WITH sums AS (
             SELECT api, sum(refused)::BIGINT AS refused, sum(calls)::BIGINT AS calls,
-                min(second) FILTER (refused > 0) AS first, max(second) FILTER (refused > 0) AS last
+                min(second) FILTER (refused > 0) AS first, max(second) FILTER (refused > 0) AS last,
+                coalesce(sum(refused) FILTER (by_aws), 0)::BIGINT AS aws_triggered
             FROM timed GROUP BY api
         ),
         named AS (SELECT DISTINCT known.api, {api} FROM known JOIN series USING (id))
-        SELECT {api}, refused, calls, first, last, sums.api FROM sums JOIN named USING (api)
+        SELECT {api}, refused, calls, first, last, sums.api, aws_triggered
+        FROM sums JOIN named USING (api)
         ORDER BY refused DESC, {api} LIMIT {"ALL" if most is None else int(most)}
         """
     ).fetchall()
     seconds, minutes = (_peaks(db, field) for field in ("second", "minute"))
-    callers = _callers(db, outcome)
+    callers, apart = _callers(db, outcome), _outside(db)
     return [
         Incident(
             Api(*row[:4]),
@@ -420,13 +430,26 @@ def incidents(
             calls=row[5],
             first=row[6],
             last=row[7],
-            second=seconds[row[8]],
-            minute=minutes[row[8]],
-            callers=callers[row[8]],
-            quota=quotas.quota(*row[:3]) if outcome == THROTTLED else None,
+            second=seconds.get(row[8]),
+            minute=minutes.get(row[8]),
+            callers=callers.get(row[8], []),
+            quota=quotas.quota(*row[:3]) if outcome == THROTTLED and row[8] in seconds else None,
+            outside=apart.get(row[8], []),
+            aws_triggered=row[9],
         )
         for row in worst
     ]
+
+
+def _apart(outcome: str) -> tuple[str, str]:
+    """SQL for the series of calls that AWS throttled itself, and of calls outside of the quota."""
+    if outcome != THROTTLED:
+        return "false", "false"
+    by_aws = "throttle_cause <> ''"
+    return by_aws, (
+        f"NOT {by_aws} AND split_part(eventSource, '.', 1) = '{quotas.OUTSIDE_SERVICE}'"
+        f" AND regexp_full_match(caller, '{quotas.OUTSIDE_CALLERS}')"
+    )
 
 
 def _peaks(db: Connection, field: str) -> dict[int, throttles.Peak]:
@@ -436,7 +459,7 @@ def _peaks(db: Connection, field: str) -> dict[int, throttles.Peak]:
         SELECT api, max((refused, -start, calls)) FROM (
             SELECT api, {field} AS start, sum(refused)::BIGINT AS refused,
                 sum(calls)::BIGINT AS calls
-            FROM timed GROUP BY ALL
+            FROM limited GROUP BY ALL
         ) GROUP BY api
         """
     ).fetchall()
@@ -450,13 +473,27 @@ def _callers(db: Connection, outcome: str) -> dict[int, list[Caller]]:
         f"""
         SELECT api, caller, sum(calls)::BIGINT AS calls, sum(refused)::BIGINT AS refused,
             sum({weight}) / sum(sum({weight})) OVER (PARTITION BY api) AS share
-        FROM timed GROUP BY api, caller HAVING sum({weight}) > 0
+        FROM limited GROUP BY api, caller HAVING sum({weight}) > 0
         ORDER BY share DESC, refused DESC, caller
         """
     ).fetchall()
     callers: dict[int, list[Caller]] = {}
     for api, *caller in found:
         callers.setdefault(api, []).append(Caller(*caller))
+    return callers
+
+
+def _outside(db: Connection) -> dict[int, list[Outside]]:
+    """Give who calls each API outside of its quota, most calls first."""
+    found = db.execute(
+        """
+        SELECT api, caller, sum(calls)::BIGINT AS calls, sum(refused)::BIGINT AS refused
+        FROM timed WHERE outside GROUP BY api, caller ORDER BY calls DESC, refused DESC, caller
+        """
+    ).fetchall()
+    callers: dict[int, list[Outside]] = {}
+    for api, *caller in found:
+        callers.setdefault(api, []).append(Outside(*caller))
     return callers
 
 

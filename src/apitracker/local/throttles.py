@@ -5,6 +5,9 @@ A quota belongs to an account and a region, not to a caller: who uses it up is t
 often than others are. So all callers of a throttled API are named, by their calls in the minutes
 in which it was throttled, whether they were throttled themselves or not. Of a denied API the
 callers that were denied are named.
+
+What uses up no quota is listed apart: calls outside of it, as by service-linked roles to EC2, and
+throttles that AWS caused itself. Nobody has a share of them, and no peak counts them.
 """
 
 import json
@@ -35,7 +38,7 @@ class Api(NamedTuple):
     recipientAccountId: str
 
 
-FIELDS: Final = ("second", *Api._fields, "caller")
+FIELDS: Final = ("second", *Api._fields, "caller", "throttle_cause")
 """What is told apart to find incidents."""
 
 
@@ -60,12 +63,24 @@ class Caller(Struct, frozen=True):
     share: float
 
 
+class Outside(Struct, frozen=True):
+    """A caller whose calls do not count toward the quota: its calls, and how many were refused."""
+
+    caller: str
+    calls: int
+    refused: int
+
+
 class Incident(Struct, frozen=True):
     """
     Calls to one API in one region and account that were refused: throttled, or denied.
 
     *refused* says how many, between *first* and *last*, in seconds since 1970 UTC; *calls* are all
     calls to it in the minutes in which some were refused. *callers* come worst first.
+
+    Of throttled calls, *aws_triggered* are those that AWS caused itself, and *outside* names who
+    calls outside of the quota. Both are in *refused* and *calls*, and neither in the peaks and
+    *callers*: where nothing else was throttled these are empty, and there is no quota to speak of.
     """
 
     api: Api
@@ -74,10 +89,12 @@ class Incident(Struct, frozen=True):
     calls: int
     first: int
     last: int
-    second: Peak
-    minute: Peak
+    second: Peak | None
+    minute: Peak | None
     callers: list[Caller]
     quota: Quota | None
+    outside: list[Outside] = []
+    aws_triggered: int = 0
 
 
 def question(selection: Selection, max_bytes: int) -> Question:
@@ -122,20 +139,40 @@ def incidents(rows: Iterable[Row], outcome: str) -> list[Incident]:
 
 def _incident(api: Api, rows: list[Row], outcome: str) -> Incident:
     seconds = [row[0] for row in rows if row[-1]]
-    calls, refused = _totals((row[5], row) for row in rows)
     throttled = outcome == THROTTLED
+    by_aws, outside, counting = list[Row](), list[Row](), list[Row]()
+    for row in rows:
+        if throttled and row[6]:
+            by_aws.append(row)
+        elif throttled and quotas.is_outside(api.eventSource, row[5]):
+            outside.append(row)
+        else:
+            counting.append(row)
+    hit = {_minute(row[0]) for row in counting if row[-1]}
+    limited = [row for row in counting if _minute(row[0]) in hit]
+    calls, refused = _totals((row[5], row) for row in limited)
+    known = throttled and limited
     return Incident(
         api,
         outcome,
-        refused=refused.total(),
-        calls=calls.total(),
+        refused=sum(row[-1] for row in rows),
+        calls=sum(row[-2] for row in rows),
         first=min(seconds),
         last=max(seconds),
-        second=_peak((row[0], row) for row in rows),
-        minute=_peak((_minute(row[0]), row) for row in rows),
+        second=_peak((row[0], row) for row in limited),
+        minute=_peak((_minute(row[0]), row) for row in limited),
         callers=_callers(calls, refused, weight=calls if throttled else refused),
-        quota=quotas.quota(api.eventSource, api.eventName, api.awsRegion) if throttled else None,
+        quota=quotas.quota(api.eventSource, api.eventName, api.awsRegion) if known else None,
+        outside=_outside(outside),
+        aws_triggered=sum(row[-1] for row in by_aws),
     )
+
+
+def _outside(rows: list[Row]) -> list[Outside]:
+    """Add up the calls of each caller, most calls first."""
+    calls, refused = _totals((row[5], row) for row in rows)
+    found = [Outside(caller, calls[caller], refused[caller]) for caller in calls]
+    return sorted(found, key=lambda each: (-each.calls, -each.refused, each.caller))
 
 
 def _callers(calls: Counter[Any], refused: Counter[Any], weight: Counter[Any]) -> list[Caller]:
@@ -149,9 +186,11 @@ def _callers(calls: Counter[Any], refused: Counter[Any], weight: Counter[Any]) -
     return sorted(callers, key=lambda c: (-c.share, -c.refused, c.caller))
 
 
-def _peak(rows: Iterable[tuple[int, Row]]) -> Peak:
-    """Give the time with the most refused calls, the first of several."""
+def _peak(rows: Iterable[tuple[int, Row]]) -> Peak | None:
+    """Give the time with the most refused calls, the first of several, if there is any."""
     calls, refused = _totals(rows)
+    if not calls:
+        return None
     time = min(calls, key=lambda time: (-refused[time], time))
     return Peak(time, refused[time], calls[time])
 
@@ -184,11 +223,13 @@ COLUMNS: Final = (
     "worstMinute",
     "worstMinuteRefused",
     "worstMinuteCalls",
+    "awsTriggered",
     "caller",
     "callerRefused",
     "callerShare",
 )
-"""The columns of CSV before the caller's calls: a row is a caller of an API."""
+"""The columns of CSV before the caller's calls: a row is a caller of an API, without a share where
+its calls do not count toward the quota. Where there is no caller, the row has none."""
 
 
 def lines(found: Sequence[Incident], form: str, *, everything: bool = False) -> Iterator[str]:
@@ -207,20 +248,26 @@ def lines(found: Sequence[Incident], form: str, *, everything: bool = False) -> 
 
 
 def _rows(incident: Incident) -> Iterator[tuple[Row, int]]:
-    second, minute = incident.second, incident.minute
     about = (
         *incident.api,
         incident.outcome,
         incident.refused,
         write("second", incident.first),
         write("second", incident.last),
-        write("second", second.time),
-        *second[1:],
-        write("minute", minute.time),
-        *minute[1:],
+        *_peak_cells("second", incident.second),
+        *_peak_cells("minute", incident.minute),
+        incident.aws_triggered,
     )
     for caller in incident.callers:
         yield (*about, caller.caller, caller.refused, round(caller.share, 4)), caller.calls
+    for outside in incident.outside:
+        yield (*about, outside.caller, outside.refused, ""), outside.calls
+    if not incident.callers and not incident.outside:
+        yield (*about, "", 0, ""), 0
+
+
+def _peak_cells(field: str, peak: Peak | None) -> Row:
+    return (write(field, peak.time), peak.refused, peak.calls) if peak else ("", "", "")
 
 
 def _members(incident: Incident) -> dict[str, Any]:
@@ -245,6 +292,12 @@ def _members(incident: Incident) -> dict[str, Any]:
             for c in incident.callers
         ],
     }
+    if incident.outside:
+        members["outsideQuota"] = [
+            {"caller": o.caller, "calls": o.calls, "refused": o.refused} for o in incident.outside
+        ]
+    if incident.aws_triggered:
+        members["awsTriggered"] = incident.aws_triggered
     if quota:
         members["defaultQuota"] = {
             "ratePerSecond": quota.rate,
@@ -257,7 +310,9 @@ def _members(incident: Incident) -> dict[str, Any]:
     return members
 
 
-def _peak_members(field: str, peak: Peak) -> dict[str, Any]:
+def _peak_members(field: str, peak: Peak | None) -> dict[str, Any] | None:
+    if peak is None:
+        return None
     return {field: write(field, peak.time), "refused": peak.refused, "calls": peak.calls}
 
 
@@ -281,10 +336,17 @@ def _block(incident: Incident, shown: int | None) -> Iterator[str]:
     first, last = write("second", incident.first), write("second", incident.last)
     when = f"{first} to {last}" if first != last else first
     yield f"  {incident.refused:,} of {incident.calls:,} calls {incident.outcome}, {when}"
-    yield (
-        f"  worst second {write('second', second.time)}: {second.refused:,} of {second.calls:,};"
-        f" worst minute {write('minute', minute.time)}: {minute.refused:,} of {minute.calls:,}"
-    )
+    if second and minute:
+        in_second, in_minute = write("second", second.time), write("minute", minute.time)
+        yield (
+            f"  worst second {in_second}: {second.refused:,} of {second.calls:,};"
+            f" worst minute {in_minute}: {minute.refused:,} of {minute.calls:,}"
+        )
+    if incident.aws_triggered:
+        yield (
+            f"  {incident.aws_triggered:,} of the {incident.refused:,} throttled because of an"
+            " operational issue of AWS, whoever called"
+        )
     if incident.quota:
         first, *more = quotas.describe(incident.quota)
         yield f"  default quota, yours may differ: {first}"
@@ -294,17 +356,29 @@ def _block(incident: Incident, shown: int | None) -> Iterator[str]:
 
 def _callers_table(incident: Incident, shown: int | None) -> Iterator[str]:
     """Write the callers, first by what they are sorted by and their share of it."""
-    rows = [
-        (c.calls, c.refused, c.share, tables.printable(c.caller) or "-") for c in incident.callers
-    ]
-    if rest := rows[len(rows) if shown is None else shown :]:
-        calls, refused, shares, _ = zip(*rest, strict=True)
-        rows[len(rows) - len(rest) :] = [
-            (sum(calls), sum(refused), sum(shares), f"{len(rest):,} more callers")
-        ]
+    rows = [(c.calls, c.refused, f"{c.share:.1%}", c.caller) for c in incident.callers[:shown]]
+    if rest := incident.callers[len(rows) :]:
+        share = sum(c.share for c in rest)
+        rows.append(_sum_up(rest, f"{share:.1%}", "more callers"))
+    outside = [(o.calls, o.refused, "-", o.caller) for o in incident.outside[:shown]]
+    if others := incident.outside[len(outside) :]:
+        outside.append(_sum_up(others, "-", "more callers outside of the quota"))
+    if not rows and not outside:
+        return
     order = (0, 1) if incident.outcome == THROTTLED else (1, 0)
     titles = ("calls", incident.outcome)
-    left, right = (max([len(titles[at]), *(len(f"{row[at]:,}") for row in rows)]) for at in order)
+    left, right = (
+        max([len(titles[at]), *(len(f"{row[at]:,}") for row in rows + outside)]) for at in order
+    )
     yield f"  {titles[order[0]]:>{left}}   share  {titles[order[1]]:>{right}}  caller"
-    for row in rows:
-        yield f"  {row[order[0]]:>{left},}  {row[2]:6.1%}  {row[order[1]]:>{right},}  {row[3]}"
+    for row in rows + outside:
+        name = tables.printable(row[3]) or "-"
+        yield f"  {row[order[0]]:>{left},}  {row[2]:>6}  {row[order[1]]:>{right},}  {name}"
+    if outside:
+        calls = sum(o.calls for o in incident.outside)
+        yield f"  without a share: {calls:,} calls that do not count toward EC2's limits"
+        yield f"    {quotas.OUTSIDE_SOURCE}"
+
+
+def _sum_up(rest: Sequence[Caller | Outside], share: str, what: str) -> tuple[int, int, str, str]:
+    return sum(c.calls for c in rest), sum(c.refused for c in rest), share, f"{len(rest):,} {what}"

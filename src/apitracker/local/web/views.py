@@ -260,6 +260,14 @@ class Behind(Answer):
     ]
 
 
+class Outside(Answer):
+    """A caller whose calls do not count toward the quota, such as a service-linked role to EC2."""
+
+    caller: Annotated[str, Field(description="The role or the service.")]
+    calls: Annotated[int, Field(description="Calls to the API.")]
+    throttled: Annotated[int, Field(description="Its refused calls.")]
+
+
 class Throttle(Answer):
     """Calls to one API in one region and account that were refused."""
 
@@ -273,9 +281,17 @@ class Throttle(Answer):
     ]
     first: Annotated[Second, Field(description="The first refused call.")]
     last: Annotated[Second, Field(description="The last refused call.")]
-    worstSecond: Worst
-    worstMinute: Worst
+    worstSecond: Annotated[
+        Worst | None, Field(description="None where all of it was outside of a quota, or by AWS.")
+    ]
+    worstMinute: Annotated[Worst | None, Field(description="None where worstSecond is.")]
     callers: Annotated[list[Behind], Field(description="Who is behind it, greatest share first.")]
+    outsideQuota: Annotated[
+        list[Outside], Field(description="Who calls it without using up its quota, if known.")
+    ]
+    awsTriggered: Annotated[
+        int, Field(description="Calls that were throttled for an operational issue of AWS.")
+    ]
     defaultQuota: Annotated[
         list[str],
         Field(description="The quota that AWS documents, in words, and its page; mostly none."),
@@ -565,9 +581,15 @@ def _throttle(incident: Incident) -> Throttle:
             Behind(caller=c.caller, calls=c.calls, throttled=c.refused, share=c.share)
             for c in incident.callers
         ],
+        outsideQuota=[
+            Outside(caller=o.caller, calls=o.calls, throttled=o.refused) for o in incident.outside
+        ],
+        awsTriggered=incident.aws_triggered,
         defaultQuota=[*quotas.describe(quota), quota.source] if quota else [],
     )
 
 
-def _worst(peak: Peak) -> Worst:
+def _worst(peak: Peak | None) -> Worst | None:
+    if peak is None:
+        return None
     return Worst(at=peak.time, calls=peak.refused, made=peak.calls)

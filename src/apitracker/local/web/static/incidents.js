@@ -81,8 +81,10 @@ function line(state, incident, outcome) {
   const { eventSource, eventName, awsRegion, recipientAccountId, first, last } = incident;
   const change = (now) => within(now, outcome);
   const sameDay = utc(first).slice(0, 10) === utc(last).slice(0, 10);
-  const worst = ({ at, calls }) =>
-    h("td", { class: "span" }, h("strong", {}, count(calls)), " at ", when(at, sameDay && "time"));
+  const worst = (peak) =>
+    peak
+      ? h("td", { class: "span" }, h("strong", {}, count(peak.calls)), " at ", when(peak.at, sameDay && "time"))
+      : h("td", { class: "span" }, "–");
   return h(
     "tr",
     {},
@@ -106,7 +108,9 @@ function line(state, incident, outcome) {
   );
 }
 
-function callers(state, { callers }, change) {
+function callers(state, { callers, outsideQuota, awsTriggered }, change) {
+  const outside = outsideQuota.reduce((sum, each) => sum + each.calls, 0);
+  const names = outsideQuota.map((each) => each.caller).join("\n");
   return h(
     "ol",
     { class: "callers" },
@@ -118,5 +122,7 @@ function callers(state, { callers }, change) {
       return h("li", {}, bar, valueLink(state, { caller }, change), number);
     }),
     callers.length > CALLERS ? h("li", { class: "faint" }, `and ${count(callers.length - CALLERS)} more`) : null,
+    outside ? h("li", { class: "faint", title: names }, `${calls(outside)} do not count toward the limit`) : null,
+    awsTriggered ? h("li", { class: "faint" }, `${calls(awsTriggered)} throttled by an issue of AWS`) : null,
   );
 }
