@@ -14,7 +14,14 @@ from apitracker.cli.options import (
     sources_if_any,
     store_option,
 )
-from apitracker.cli.output import exit_by, keep_apart, print_rows, report_balance, say
+from apitracker.cli.output import (
+    choose_format,
+    exit_by,
+    keep_apart,
+    print_rows,
+    report_balance,
+    say,
+)
 from apitracker.core.selection import parse_selection
 from apitracker.core.tally import require_fields
 from apitracker.errors import UsageError
@@ -40,7 +47,7 @@ def count(  # noqa: PLR0913 - options of a command
     since: int | None,
     until: int | None,
     where: tuple[str, ...],
-    form: str,
+    form: str | None,
     output: IO[str],
     keep_duplicates: bool,
 ) -> None:
@@ -69,6 +76,7 @@ def count(  # noqa: PLR0913 - options of a command
     Exit code 0: all was counted; 1: something could not be, and is named; 2: wrong usage;
     3: AWS failed.
     """
+    form = choose_format(form, output)
     keep_apart(output, *source)
     selection = parse_selection(since, until, where)
     question = Question(by, settings.max_log_bytes, selection, keep_duplicates)
@@ -139,7 +147,7 @@ def top(  # noqa: PLR0913 - options of a command
     since: int | None,
     until: int | None,
     where: tuple[str, ...],
-    form: str,
+    form: str | None,
     output: IO[str],
     path: Path | None,
 ) -> None:
@@ -162,6 +170,7 @@ def top(  # noqa: PLR0913 - options of a command
     """
     from apitracker.local.store import Store
 
+    form = choose_format(form, output)
     selection = parse_selection(since, until, where)
     store = Store(path or settings.store)
     keep_apart(output, store.path)
@@ -237,7 +246,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     since: int | None,
     until: int | None,
     where: tuple[str, ...],
-    form: str,
+    form: str | None,
     output: IO[str],
     path: Path | None,
 ) -> None:
@@ -246,6 +255,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
 
     if source and path:
         raise UsageError("give a SOURCE or --store, not both")
+    form = choose_format(form, output)
     keep_apart(output, *(source or [path or settings.store]))
     selection = parse_selection(since, until, where)
     balance = Balance()
