@@ -1,10 +1,20 @@
 """Which calls are selected, by time and by globs over fields."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apitracker.core.selection import ALL, Selection, matcher, parse_where, predicate
+from apitracker.core.selection import (
+    ALL,
+    Selection,
+    matcher,
+    parse_selection,
+    parse_where,
+    predicate,
+)
+from apitracker.core.times import EPOCH, SECOND, write
 from apitracker.errors import UsageError
 
 unhurried = settings(deadline=None)  # a busy machine is no fault
@@ -59,6 +69,107 @@ class TestParseWhere:
             "eventSource, awsRegion, recipientAccountId, callerAccountId, caller, errorCode, "
             "outcome, readOnly, eventCategory, eventType, eventVersion"
         )
+
+
+class TestPossible:
+    """What can match no value is refused where a person asks it."""
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("outcome=throttle", "matches none of its values: ok, throttled, denied, failed"),
+            ("outcome=", "matches none of its values: ok, throttled, denied, failed"),
+            ("readOnly=True", "matches none of its values: true, false, nothing at all"),
+            (
+                "minute=2026-10-30T14:19",
+                "no minute is written so; one is minute=2026-10-30T14:19Z, with * for any text",
+            ),
+            (
+                "hour=2026-10-30T14:00Z",
+                "no hour is written so; one is hour=2026-10-30T14Z, with * for any text",
+            ),
+            ("day=2026-10", "no day is written so; one is day=2026-10-30, with * for any text"),
+            (
+                "second=[a-z]*",
+                "no second is written so; one is second=2026-10-30T14:19:27Z, with * for any text",
+            ),
+            (
+                "eventName=!Get*",
+                (
+                    "! does not negate: write what should match; eventName=?Get* for a value that "
+                    "begins so"
+                ),
+            ),
+        ],
+    )
+    def test_refused(self, text: str, fault: str) -> None:
+        """The message has what was written, and what can be."""
+        with pytest.raises(UsageError) as caught:
+            parse_selection(None, None, [text])
+
+        assert str(caught.value) == f"{text}: {fault}"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "outcome=thr*",
+            "outcome=[!o]*",
+            "readOnly=",
+            "readOnly=t*",
+            "eventName=",
+            "eventName=[!G]*",
+            "minute=*",
+            "minute=2026-10-*Z",
+            "hour=2026-10-30T0[0-3]Z",
+            "hour=*T1?Z",
+            "day=2023-*",
+            "day=????-0[!1]-*",
+            "second=*:00Z",
+        ],
+    )
+    def test_taken(self, text: str) -> None:
+        """What can match something is taken as it is; an absent field is an empty one."""
+        field, _, glob = text.partition("=")
+
+        assert parse_selection(None, None, [text]).where == {field: (glob,)}
+
+    @unhurried
+    @given(
+        st.datetimes(),
+        st.sampled_from(["second", "minute", "hour", "day"]),
+        st.lists(st.integers(0, 19), max_size=4),
+        st.sampled_from(["?", "*", "[0-9]", "[!x]"]),
+    )
+    def test_no_time_is_lost(self, time: Any, field: str, at: list[int], wild: str) -> None:  # noqa: ANN401
+        """A glob that matches some time, whatever is wild in it, is never refused."""
+        text = write(field, (time - EPOCH.replace(tzinfo=None)) // SECOND)
+        glob = "".join(
+            wild if n in at and (c.isdigit() or wild != "[0-9]") else c for n, c in enumerate(text)
+        )
+
+        assert matcher(field, [glob])(text)
+        parse_selection(None, None, [f"{field}={glob}"])
+
+    def test_rules_of_deployed_stacks_stay(self) -> None:
+        """A rule that matches nothing is read as it was: nothing stops counting for it."""
+        assert parse_where(["outcome=throttle", "eventName=!X"]) == {
+            "outcome": ("throttle",),
+            "eventName": ("!X",),
+        }
+
+    def test_not_equal(self) -> None:
+        """``!=`` is not taken for a field."""
+        with pytest.raises(UsageError) as caught:
+            parse_where(["eventName!=Get"])
+
+        assert str(caught.value) == (
+            "eventName!=Get: there is no !=: write what should match, as in errorCode=?*"
+        )
+
+    def test_bytes_that_are_not_utf_8(self) -> None:
+        """What Python marks as other bytes is in no log, and DuckDB does not take it."""
+        with pytest.raises(UsageError, match="not in UTF-8: write the glob in UTF-8"):
+            parse_where(["eventName=\udcff"])
 
 
 class TestGlob:

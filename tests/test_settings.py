@@ -56,12 +56,13 @@ def test_unknown_names_come_back_sorted() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("APITRACKER_PROCESSES", "many", "int"),
-        ("APITRACKER_PROCESSES", "", "int"),
-        ("APITRACKER_PROCESSES", "1.5", "int"),
+        ("APITRACKER_PROCESSES", "many", "must be a whole number"),
+        ("APITRACKER_PROCESSES", "", "must be a whole number"),
+        ("APITRACKER_PROCESSES", "1.5", "must be a whole number"),
         ("APITRACKER_PROCESSES", "-1", "at least 0"),
         ("APITRACKER_MAX_LOG_BYTES", "0", "at least 1"),
-        ("APITRACKER_MAX_LOG_BYTES", "512M", "int"),
+        ("APITRACKER_MAX_LOG_BYTES", "512M", "must be a whole number"),
+        ("APITRACKER_LEDGER_DOWN", "wait", "must be hold or publish"),
         ("APITRACKER_RECORDED", "prod", "account ids separated by spaces"),
         ("APITRACKER_RECORDED", "111122223333,444455556666", "account ids separated by spaces"),
     ],

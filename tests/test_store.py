@@ -547,7 +547,9 @@ def test_missing(store: Store) -> None:
 
 def test_missing_folder(tmp_path: Path) -> None:
     """A store cannot be made where there is no folder."""
-    with pytest.raises(StoreError, match=r"nowhere/usage\.duckdb: this store cannot be opened"):
+    with pytest.raises(
+        StoreError, match=r"nowhere/usage\.duckdb: this store cannot be opened: there is no such fo"
+    ):
         add(Store(tmp_path / "nowhere" / "usage.duckdb"))
 
 
@@ -555,11 +557,34 @@ def test_no_database(store: Store) -> None:
     """A file of another kind is refused, and left as it is."""
     store.path.write_text("Dear diary")
 
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="cannot be opened: it is not a store; name another file"):
         store.top([])
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="cannot be opened: it is not a store; name another file"):
         add(store, reading("a.json", record("Get")))
     assert store.path.read_text() == "Dear diary"
+
+
+@pytest.mark.parametrize(
+    ("kept", "damage", "fault"),
+    [
+        (100, b"", "opened: it is cut off; ingest the logs into a new file"),
+        (100, bytes(99_000), "opened: it is damaged; ingest the logs into a new file"),
+    ],
+)
+def test_damaged(store: Store, kept: int, damage: bytes, fault: str) -> None:
+    """A store that is cut off or damaged is said to be, in our words."""
+    add(store, reading("a.json", record("Get")))
+    store.path.write_bytes(store.path.read_bytes()[:kept] + damage)
+
+    with pytest.raises(StoreError) as caught:
+        store.top([])
+    assert str(caught.value) == f"{store.path}: this store cannot be {fault}"
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    """A folder is no store."""
+    with pytest.raises(StoreError, match=r"cannot be opened: it is a folder; name a file with"):
+        Store(tmp_path).top([])
 
 
 def test_somebody_elses_database(store: Store) -> None:

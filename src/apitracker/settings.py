@@ -120,9 +120,18 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
             values[name] = msgspec.convert(given[name], known[name], strict=False, dec_hook=_hook)
             Settings(**{name: values[name]})
         except (msgspec.ValidationError, ValueError) as e:
-            raise SettingsError(f"{PREFIX}{name.upper()}={given[name]}: {e}") from e
+            ours = not isinstance(e, (msgspec.ValidationError, UnicodeError))
+            fault = e if ours else _WANTED[known[name]]
+            raise SettingsError(f"{PREFIX}{name.upper()}={given[name]}: {fault}") from e
     unknown = sorted(PREFIX + name.upper() for name in given.keys() - known.keys())
     return Settings(**values), unknown
+
+
+_WANTED: Final[dict[object, str]] = {
+    int: "must be a whole number",
+    Literal["hold", "publish"]: "must be hold or publish",
+    str: "must be in UTF-8",
+}
 
 
 def _hook(kind: type, value: str) -> object:

@@ -15,6 +15,7 @@ from apitracker.cli.options import (
     store_option,
 )
 from apitracker.cli.output import (
+    choose_format,
     coverage,
     exit_by,
     keep_apart,
@@ -48,7 +49,7 @@ def count(  # noqa: PLR0913 - options of a command
     since: int | None,
     until: int | None,
     where: tuple[str, ...],
-    form: str,
+    form: str | None,
     output: IO[str],
     keep_duplicates: bool,
 ) -> None:
@@ -77,6 +78,7 @@ def count(  # noqa: PLR0913 - options of a command
     Exit code 0: all was counted; 1: something could not be, or nothing is of the time asked for,
     which is said; 2: wrong usage; 3: AWS failed.
     """
+    form = choose_format(form, output)
     keep_apart(output, *source)
     selection = parse_selection(since, until, where)
     question = Question(by, settings.max_log_bytes, selection, keep_duplicates)
@@ -162,7 +164,7 @@ def top(  # noqa: PLR0913 - options of a command
     since: int | None,
     until: int | None,
     where: tuple[str, ...],
-    form: str,
+    form: str | None,
     output: IO[str],
     path: Path | None,
 ) -> None:
@@ -185,6 +187,7 @@ def top(  # noqa: PLR0913 - options of a command
     """
     from apitracker.local import store
 
+    form = choose_format(form, output)
     selection = parse_selection(since, until, where)
     path = path or settings.store
     keep_apart(output, path)
@@ -213,8 +216,8 @@ def throttles(settings: Settings, /, **options: Any) -> None:
     how many calls were throttled, the worst second and minute, and all callers of that API in the
     minutes in which it was throttled, most calls first. Who calls most uses up the quota, throttled
     or not. Calls that do not count toward EC2's limits, as by service-linked roles, and throttles
-    that AWS caused itself are listed apart. --where says which throttled calls count: those of one caller, say; who is behind them
-    is looked for among all.
+    that AWS caused itself are listed apart. --where says which throttled calls count: those of one
+    caller, say; who is behind them is looked for among all.
 
     What the API lets through by default is said where AWS documents it. Yours may have been raised.
 
@@ -266,7 +269,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     since: int | None,
     until: int | None,
     where: tuple[str, ...],
-    form: str,
+    form: str | None,
     output: IO[str],
     path: Path | None,
 ) -> None:
@@ -275,6 +278,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
 
     if source and path:
         raise UsageError("give a SOURCE or --store, not both")
+    form = choose_format(form, output)
     keep_apart(output, *(source or [path or settings.store]))
     selection = parse_selection(since, until, where)
     balance = Balance()

@@ -4,6 +4,7 @@ import gc
 import io
 import os
 import sys
+from collections import Counter
 from typing import Any, Final
 
 import click
@@ -14,8 +15,17 @@ from apitracker.cli.output import FAILED, STOPPED, WRONG, say
 from apitracker.cli.publishing import estimate, publish, reconcile, redrive
 from apitracker.cli.showing import report, serve
 from apitracker.cli.watching import alarm, dashboard, verify
-from apitracker.errors import ApiTrackerError, ServeError, ServiceError, StoreError, WorkerError
-from apitracker.settings import load
+from apitracker.core.selection import is_utf_8, parse_where, require_possible
+from apitracker.errors import (
+    ApiTrackerError,
+    ServeError,
+    ServiceError,
+    SettingsError,
+    StoreError,
+    UsageError,
+    WorkerError,
+)
+from apitracker.settings import PREFIX, Settings, load
 
 
 class _Commands(click.Group):
@@ -26,6 +36,15 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # or click ends it with 1
             _let_go()
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and check what it is given."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command and not ctx.resilient_parsing:
+            _check_given(command, click.Context(command, ctx, name), rest)
+        return name, command, rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -55,6 +74,7 @@ def cli(ctx: click.Context) -> None:
       apitracker estimate trail                what a tracker of it costs a month
     """
     settings, unknown = load(os.environ)
+    _require_rules(settings)
     for name in unknown:
         say(f"{name}: no such setting; it does nothing")
     ctx.obj = settings
@@ -84,6 +104,34 @@ COMMANDS: Final = (
 )
 for command in COMMANDS:
     cli.add_command(command)
+
+
+def _check_given(command: click.Command, ctx: click.Context, args: list[str]) -> None:
+    """
+    `click.UsageError` if the last value of an option would be taken, or a text is not UTF-8.
+
+    The names of files may be any bytes.
+    """
+    ctx.resilient_parsing = True  # what else is wrong the command says itself
+    values, _, given = command.make_parser(ctx).parse_args(list(args))
+    for param in given:
+        named = values[param.name or ""]
+        for text in named if isinstance(named, list) else [named]:
+            if param.type is click.STRING and isinstance(text, str) and not is_utf_8(text):
+                raise click.UsageError(f"{text}: not in UTF-8: write it in UTF-8", ctx)
+    for param, times in Counter(given).items():
+        single = isinstance(param, click.Option) and not (param.multiple or param.is_flag)
+        if single and times > 1:
+            raise click.UsageError(f"{param.opts[-1]} is given {times} times: give it once", ctx)
+
+
+def _require_rules(settings: Settings) -> None:
+    """`SettingsError` if a rule of *settings* is none, or can match nothing."""
+    for name in ("include", "exclude", "keep"):
+        try:
+            require_possible(parse_where(getattr(settings, name).split()))
+        except UsageError as e:
+            raise SettingsError(f"{PREFIX}{name.upper()}: {e}") from e
 
 
 def _let_go() -> None:

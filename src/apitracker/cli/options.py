@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ class Fields(click.ParamType["tuple[str, ...]"]):
         if isinstance(value, tuple):
             return value
         fields = parse_fields(value)
+        if not fields:
+            self.fail(f"name a field; choose from {', '.join(FIELDS)}", param, ctx)
         try:
             require_fields(fields)
         except UsageError as e:
@@ -64,13 +67,13 @@ format_option = click.option(
     "--format",
     "form",
     type=click.Choice(tables.FORMATS),
-    default="table",
-    show_default=True,
-    help="How to write the rows.",
+    help="How to write the rows.  [default: by the ending of -o, .csv or .json, else table]",
 )
 metrics_option = click.option(
     "--metrics",
     metavar="SET,…",
+    multiple=True,
+    callback=lambda _ctx, _param, value: ",".join(value) if value else None,
     help="The metric sets: api, service, account, outcomes, callers, throttled-callers.  [default:"
     " api, or APITRACKER_METRICS]",
 )
@@ -92,9 +95,10 @@ def selecting(command: Command) -> Command:
     return click.option(
         "--by",
         type=Fields(),
-        default=",".join(BY),
-        show_default=True,
-        help="Count by these fields, in this order.",
+        multiple=True,
+        callback=lambda _ctx, _param, value: tuple(dict.fromkeys(chain.from_iterable(value))),
+        default=[BY],
+        help=f"Count by these fields, in this order.  [default: {','.join(BY)}]",
     )(filtering(command))
 
 

@@ -38,6 +38,19 @@ def print_rows(
     output.writelines(f"{line}\n" for line in tables.lines(rows, by, form))
 
 
+def choose_format(form: str | None, output: IO[str]) -> str:
+    """
+    Return the form that rows are written in: *form*, if it was given, else by *output*'s ending.
+
+    `UsageError` if the two contradict.
+    """
+    ending = Path(output.name).suffix.lower().removeprefix(".")
+    by_ending = ending if ending in tables.FORMATS else ""
+    if form and by_ending and form != by_ending:
+        raise UsageError(f"{output.name}: --format {form} does not write {ending}: leave one out")
+    return form or by_ending or "table"
+
+
 def keep_apart(output: IO[str], *inputs: str | Path) -> None:
     """`UsageError` if *output*, which is emptied when it is opened, is one of *inputs*."""
     for each in inputs:

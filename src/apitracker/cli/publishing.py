@@ -221,7 +221,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
     until: int | None,
     publishing: bool,
     stack: str,
-    form: str,
+    form: str | None,
 ) -> None:
     """
     Compare log files with what CloudWatch has.
@@ -281,7 +281,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
     memory = _recall(stack, settings, reconcile.short(happened, sums), publishing=publishing)
     compared = reconcile.compare(happened, sums, memory.coming(clock.now()))
     rows = [each.row for each in compared.differences]
-    lines = tables.lines(rows, reconcile.FIELDS, form, "difference")
+    lines = tables.lines(rows, reconcile.FIELDS, form or "table", "difference")
     sys.stdout.writelines(f"{line}\n" for line in lines)
     found = {what: compared.calls(what) for what in reconcile.WHATS}
     parts = [f"{compared.equal:,} equal", *(f"{calls:,} {what}" for what, calls in found.items())]

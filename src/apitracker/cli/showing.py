@@ -7,9 +7,10 @@ from typing import IO
 import click
 
 from apitracker.cli.options import choosing, store_option
-from apitracker.cli.output import coverage, keep_apart, say
+from apitracker.cli.output import choose_format, coverage, keep_apart, say
 from apitracker.core.selection import parse_selection
 from apitracker.core.times import write
+from apitracker.errors import UsageError
 from apitracker.settings import Settings
 
 
@@ -95,6 +96,8 @@ def report(  # noqa: PLR0913 - options of a command
     from apitracker.local.store import Store
     from apitracker.local.web.views import ask
 
+    if choose_format(None, output) != "table":
+        raise UsageError(f"{output.name}: a report is HTML: name the file so, as in usage.html")
     selected = parse_selection(since, until, where)
     store = Store(path or settings.store)
     keep_apart(output, store.path)

@@ -2,18 +2,27 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import translate
 from typing import Any, Final
 
 from msgspec import Struct
 
 from apitracker.core.names import with_dated
+from apitracker.core.outcomes import OUTCOMES
 from apitracker.core.tally import FIELDS, WIDTHS, Row
 from apitracker.core.times import label, write
 from apitracker.errors import UsageError
 
 GLOB_LENGTH: Final = 2_048  # as long as an ARN can be; time and memory grow with its square
+
+GLOB_TOKEN: Final = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)  # as fnmatch divides a glob
+CLOSED: Final[dict[str, tuple[str, ...]]] = {
+    "outcome": tuple(OUTCOMES),
+    "readOnly": ("true", "false", ""),
+}
+"""The fields that have a few known values, and these."""
+EXAMPLES: Final = {field: write(field, 1_793_369_967) for field in WIDTHS}  # 2026-10-30T14:19:27Z
 
 
 class Selection(Struct, frozen=True):
@@ -62,12 +71,13 @@ def parse_selection(since: int | None, until: int | None, where: Iterable[str]) 
     The name of an API selects its dated spellings too, here where a person asks: the rules of a
     tracker do not.
 
-    `UsageError` if a text is none, or no time is left.
+    `UsageError` if a text is none or can match nothing, or no time is left.
     """
     if since is not None and until is not None and until <= since:
         ends = write("second", until), write("second", since)
         raise UsageError("until: {} is not after {}".format(*ends))
     wanted = parse_where(where)
+    require_possible(wanted)
     if names := wanted.get("eventName"):
         wanted["eventName"] = with_dated(names)
     return Selection(since, until, wanted)
@@ -80,12 +90,69 @@ def parse_where(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
         field, equals, glob = text.partition("=")
         if not equals:
             raise UsageError(f"{text}: write FIELD=GLOB, as in eventSource=s3.*")
+        if field.endswith("!"):
+            raise UsageError(f"{text}: there is no !=: write what should match, as in errorCode=?*")
         if field not in FIELDS:
             raise UsageError(f"{field}: no such field; choose from {', '.join(FIELDS)}")
+        if not is_utf_8(glob):
+            raise UsageError(f"{text}: not in UTF-8: write the glob in UTF-8")
         if len(glob) > GLOB_LENGTH:
             raise UsageError(f"{field}: a glob has at most {GLOB_LENGTH:,} characters; use *")
         where[field] = (*where.get(field, ()), glob)
     return where
+
+
+def is_utf_8(text: str) -> bool:
+    """Tell whether *text*, from the command line, was UTF-8: Python marks other bytes in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def require_possible(where: Mapping[str, Iterable[str]]) -> None:
+    """`UsageError` if one of the globs can match no value of its field."""
+    for field, globs in where.items():
+        for glob in globs:
+            if glob.startswith("!"):
+                raise UsageError(
+                    f"{field}={glob}: ! does not negate: write what should match; "
+                    f"{field}=?{glob[1:]} for a value that begins so"
+                )
+            if field in CLOSED and not any(map(matcher(field, [glob]), CLOSED[field])):
+                values = ", ".join(value or "nothing at all" for value in CLOSED[field])
+                raise UsageError(f"{field}={glob}: matches none of its values: {values}")
+            if field in WIDTHS and not _may_be_time(field, glob):
+                raise UsageError(
+                    f"{field}={glob}: no {field} is written so; one is {field}={EXAMPLES[field]}, "
+                    "with * for any text"
+                )
+
+
+def _may_be_time(field: str, glob: str) -> bool:
+    """Tell whether *glob* matches any time as `write` writes them, digit by digit."""
+    tokens = GLOB_TOKEN.findall(glob)
+    matches = [re.compile(translate(token)).match for token in tokens]
+    states = _after_stars({0}, tokens)
+    for character in EXAMPLES[field]:
+        choices = "0123456789" if character.isdigit() else character
+        stay = {at for at in states if at < len(tokens) and tokens[at] == "*"}
+        move = {
+            at + 1 for at in states - stay if at < len(tokens) and any(map(matches[at], choices))
+        }
+        states = _after_stars(stay | move, tokens)
+    return len(tokens) in states
+
+
+def _after_stars(states: set[int], tokens: Sequence[str]) -> set[int]:
+    """Add the places in *tokens* that are reached without a character: a star may be nothing."""
+    found = set(states)
+    for at in states:
+        while at < len(tokens) and tokens[at] == "*":
+            at += 1  # noqa: PLW2901 - a place further on
+            found.add(at)
+    return found
 
 
 def matcher(field: str, globs: Sequence[str]) -> Callable[[Any], bool]:

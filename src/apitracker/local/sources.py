@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 from apitracker.account import clients
 from apitracker.core.compression import MAX_BYTES
 from apitracker.core.model import Log
+from apitracker.core.selection import is_utf_8
 from apitracker.errors import SourceError
 
 LATE = 30 * 86_400
@@ -161,6 +162,8 @@ def find(source: str, *, since: int | None = None, until: int | None = None) -> 
     `SourceError`, once it is iterated over, when *source* is missing, cannot be read, or holds no
     log that is wanted; then it says where was looked, and which log is the newest there.
     """
+    if source.startswith(_S3) and not is_utf_8(source):
+        raise SourceError(f"{source}: not in UTF-8: names in S3 are")
     offer = _objects if source.startswith(_S3) else _files
     days = _days(since, until)
     found = offer(source, days)
@@ -363,7 +366,7 @@ def _matches(pattern: str, days: _Days) -> Finding:
     try:
         matches = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
     except ValueError as error:
-        raise SourceError(f"{pattern}: no pattern: {error}: write folder/**/*.json.gz") from error
+        raise SourceError(f"{pattern}: not a pattern: write folder/**/*.json.gz") from error
     except RecursionError as error:
         raise SourceError(f"{pattern}: the folders are nested too deep for **: name one") from error
     if not matches:

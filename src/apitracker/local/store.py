@@ -276,7 +276,7 @@ def _open(path: Path, *, read_only: bool) -> Iterator[Connection]:
     try:
         yield db
     except duckdb.Error as e:
-        raise StoreError(f"{path}: DuckDB failed: {e}") from e
+        raise StoreError(f"{path}: this store cannot be used: {_fault(e)}") from e
     except RuntimeError as e:
         if "interrupted" in str(e):  # how DuckDB says that Ctrl-C came during a query
             raise KeyboardInterrupt from e
@@ -295,13 +295,35 @@ def _connect(path: Path, *, read_only: bool) -> Connection:
             raise StoreError(f"{path}: name the store in UTF-8: DuckDB takes no other") from e
         except duckdb.Error as e:
             if "Could not set lock" not in str(e):
-                raise UnopenedError(path, str(e).splitlines()[0]) from e
+                raise UnopenedError(path, _fault(e)) from e
             if time.monotonic() > until:
                 raise StoreError(
                     f"{path}: another process has had this store open for {WAIT_SECONDS:.0f} s; "
                     "try again when it is done"
                 ) from e
         time.sleep(0.02)
+
+
+DUCKDB_FAULTS: Final = (
+    ("not a valid DuckDB database", "it is not a store; name another file with --store"),
+    ("Could not read enough bytes", "it is cut off; ingest the logs into a new file"),
+    ("Corrupt database", "it is damaged; ingest the logs into a new file"),
+    ("Is a directory", "it is a folder; name a file with --store"),
+    ("No such file or directory", "there is no such folder; make it first"),
+    ("Permission denied", "permission denied; make it readable and writable for this user"),
+    ("Read-only file system", "the disk is read-only; name a file elsewhere with --store"),
+    ("No space left", "the disk is full; make room on it"),
+    ("Out of Memory", "there is not enough memory; ask for less, or ask on a larger machine"),
+    ("version number", "another version of DuckDB wrote it; ingest the logs into a new file"),
+)
+"""What DuckDB says, and what that means."""
+
+
+def _fault(error: duckdb.Error) -> str:
+    """Say in plain words what DuckDB failed on, and the way on."""
+    said = str(error)
+    unknown = f"DuckDB failed with {type(error).__name__}; try again"
+    return next((fault for words, fault in DUCKDB_FAULTS if words in said), unknown)
 
 
 def _prepare(db: Connection, path: Path) -> None:
