@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from apitracker.account import ledger, stacks
 from apitracker.account.clients import Client, asking, connection, pages
@@ -18,6 +19,7 @@ from apitracker.account.retries import Clock
 from apitracker.account.signing import CLOUDWATCH, DYNAMODB
 from apitracker.account.tracking import IN_DOUBT, Tracker, assemble, count, track
 from apitracker.core.envelopes import subscription
+from apitracker.core.own_calls import Own
 from apitracker.errors import ApiTrackerError, LogError, ServiceError
 from apitracker.settings import load
 
@@ -67,6 +69,7 @@ def look_up(stack: str, cloudformation: Client, functions: Client, clock: Clock)
     with asking("lambda:GetFunctionConfiguration"):
         configuration = functions.get_function_configuration(FunctionName=function)
     settings, _ = load(configuration.get("Environment", {}).get("Variables", {}))
+    settings = replace(settings, own_function=configuration["FunctionArn"])
     tracker = assemble(settings, connection(CLOUDWATCH), connection(DYNAMODB), clock)
     return Kept(bucket, tracker)
 
@@ -134,7 +137,7 @@ def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN40
     log = subscription(event, max_bytes=tracker.settings.max_log_bytes)
     if log is None:
         return Redriven(key, done=True, text="a control message")
-    counts, _ = count(log, tracker.choice, tracker.settings.own_role)
+    counts, _ = count(log, tracker.choice, Own.of(tracker.settings))
     text = f"{counts.counted - counts.excluded:,} calls"
     if tracker.ledger:
         deadline = tracker.clock.now() + MARGIN

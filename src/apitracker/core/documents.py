@@ -94,8 +94,10 @@ class Short(Struct, frozen=True, gc=False):
 
 
 class View(Record, frozen=True, gc=False):
-    """A record that also says whether another account has got a record of the same call."""
+    """A record that also says what was called, and whether another account has a record of it."""
 
+    requestParameters: Raw = Raw(b"")
+    resources: Raw = Raw(b"")
     sharedEventID: str = ""
 
 
@@ -159,7 +161,7 @@ def read(
             try:
                 elements = list(map(_RECORD[kind], messages))
             except UNREADABLE:
-                elements = [_message(message) for message in messages]
+                elements = [read_message(message) for message in messages]
             yield elements
         return
     bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
@@ -330,13 +332,13 @@ def _list(raw: Raw, key: str, name: str) -> list[Raw]:
 
 def _lookup_event(raw: Raw) -> Element:
     try:
-        return _message(msgspec.json.decode(raw, type=LookupEvent).CloudTrailEvent)
+        return read_message(msgspec.json.decode(raw, type=LookupEvent).CloudTrailEvent)
     except ValidationError as e:
         return Rejected("", f"is no event of LookupEvents: {e}")
 
 
-def _message(text: str) -> Element:
-    """Read a record that was delivered on its own."""
+def read_message(text: str) -> Element:
+    """Read a record that was delivered on its own, with all the fields of a `View`."""
     try:
         return _decode_view(text)
     except UNREADABLE:
