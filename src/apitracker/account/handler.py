@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ LONGEST_SECONDS: Final = 60.0
 # characters beyond ASCII, and three times where it is not as CloudWatch Logs writes it.
 OCCUPIED: Final = 64 * 1024 * 1024
 BYTES_PER_BYTE: Final = 4
+ROLE: Final = re.compile(r"arn:([^:]+):iam::(\d+):role/")
 NAMED: Final = 10  # rejected records and refused data that are named in a log line
 LONGEST_TEXT: Final = 500  # of what is named there
 EMPTY: Final = ("Counted", "Skipped", "Rejected")
@@ -87,9 +89,10 @@ def _fit(settings: Settings, environ: Mapping[str, str]) -> Settings:
         most = (memory * 1024 * 1024 - OCCUPIED) // BYTES_PER_BYTE
         settings = replace(settings, max_log_bytes=min(settings.max_log_bytes, most))
     name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
-    if name and not settings.own_function and settings.own_role.startswith("arn:"):
+    role = ROLE.match(settings.own_role)
+    if name and role and not settings.own_function:
         # A template cannot tell a function its own ARN. Its role is in the same account.
-        _, partition, _, _, account, *_ = settings.own_role.split(":")
+        partition, account = role.groups()
         arn = f"arn:{partition}:lambda:{environ['AWS_REGION']}:{account}:function:{name}"
         settings = replace(settings, own_function=arn)
     return settings

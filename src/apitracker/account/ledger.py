@@ -6,7 +6,7 @@ So a log is claimed before anything of it is sent, and each page is marked when 
 taken it. docs/decisions/ledger.md says why it is done so, and what it costs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -216,7 +216,7 @@ def admitted(ledger: Ledger, month: str, *, deadline: float) -> frozenset[str]:
 
 
 def admit(
-    ledger: Ledger, month: str, metrics: Iterable[str], *, room: int, deadline: float
+    ledger: Ledger, month: str, metrics: Collection[str], *, room: int, deadline: float
 ) -> frozenset[str]:
     """
     Admit *metrics* to *month* if it has admitted no more than *room* before.
@@ -235,7 +235,14 @@ def admit(
         condition="attribute_not_exists(admitted) OR size(admitted) <= :room",
         deadline=deadline,
     )
-    return _item("UpdateItem", response).admitted.BS
+    found = _item("UpdateItem", response).admitted.BS
+    if response.ok and not found.issuperset(metrics):
+        # Whoever goes on with what there is room for would ask for ever.
+        raise ServiceError(
+            f"AWS answered UpdateItem with {response.status}, and the item {month} of the table "
+            f"{ledger.table} lacks what was written: is there another service at the endpoint?"
+        )
+    return found
 
 
 def _decision(log: str, text: str) -> Decision:

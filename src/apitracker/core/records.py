@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -43,6 +44,8 @@ NOTICE: Final = "aws:"
 
 SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
 OWN: Final = "own"  # kind of a record that is skipped: tracking itself caused the call
+OWN_NAMES: Final = frozenset(name for _, name in CALLS)
+_name = attrgetter("eventName")
 
 # CloudTrail writes a bool; some exporters and a few services write text.
 READ_ONLY: Final[dict[bool | str, str]] = {
@@ -105,7 +108,7 @@ def parts(
     try:
         for elements in read(log, max_bytes=max_bytes, kind=kind):
             records = elements
-            if own:
+            if own and _may_be_own(elements):
                 texts = messages and messages[received : received + len(elements)]
                 records = list(_without_own(elements, texts, own))
             if recorded:
@@ -237,6 +240,14 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             seen.add(event)
             calls.append(call)
     return Decoded(calls, duplicates, skipped, rejected)
+
+
+def _may_be_own(elements: list[Element]) -> bool:
+    """Whether any of *elements* has the name of an own call; most logs hold none."""
+    try:
+        return not OWN_NAMES.isdisjoint(map(_name, elements))
+    except AttributeError:  # not all are records
+        return True
 
 
 def _without_own(
