@@ -36,9 +36,10 @@ from apitracker.settings import Settings, load
 # Lambda waits a minute before it repeats an event that failed. By then a claim has to be over.
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 LONGEST_SECONDS: Final = 60.0
-# Measured: the interpreter, this package and an event of 6 MB take some 60 MiB before its text is
-# inflated. The text takes as much memory as it has bytes, up to four times that where it has
-# characters beyond ASCII, and three times where it is not as CloudWatch Logs writes it.
+# The interpreter and this package take 25 MiB; the rest is for Lambda's runtime client and the
+# copies that it makes of an event. Text takes 1.1 times its bytes (both measured), but up to four
+# times where a message has characters beyond ASCII, or a payload is not as CloudWatch Logs writes
+# it and has to be held and mended whole.
 OCCUPIED: Final = 64 * 1024 * 1024
 BYTES_PER_BYTE: Final = 4
 ROLE: Final = re.compile(r"arn:([^:]+):iam::(\d+):role/")

@@ -25,11 +25,12 @@ MONTH_KEPT: Final = 40 * 86_400  # seconds, of the metrics that a month has admi
 VERSION: Final = 1  # of how a decision and pages are made; another one would cut other pages
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
+REFUSED: Final = "ConditionalCheckFailedException"
+
 OTHER_VERSION: Final = (
     "another version of apitracker began to publish this log, and cut it into other pages: "
     "run that version's apitracker redrive"
 )
-REFUSED: Final = "ConditionalCheckFailedException"
 
 Item = dict[str, dict[str, Any]]
 """Attributes as DynamoDB takes them: ``{"finished": {"BOOL": true}}``."""

@@ -69,7 +69,8 @@ def look_up(stack: str, cloudformation: Client, functions: Client, clock: Clock)
     with asking("lambda:GetFunctionConfiguration"):
         configuration = functions.get_function_configuration(FunctionName=function)
     settings, _ = load(configuration.get("Environment", {}).get("Variables", {}))
-    settings = replace(settings, own_function=configuration["FunctionArn"])
+    function_arn = settings.own_function or configuration["FunctionArn"]
+    settings = replace(settings, own_function=function_arn)
     tracker = assemble(settings, connection(CLOUDWATCH), connection(DYNAMODB), clock)
     return Kept(bucket, tracker)
 
