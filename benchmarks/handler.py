@@ -166,7 +166,7 @@ def _requests() -> Result:
 def _pages(given: dict[str, Any]) -> list[Page]:
     log = subscription(given)
     assert log  # noqa: S101 - no control message
-    [(metrics, share)] = count(log, Choice(), "")[1]
+    [(metrics, share)] = count(log, Choice(), None)[1]
     return paginate(share, metrics)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
 
@@ -16,6 +17,11 @@ from tests.runtime import CloudWatch
 
 # A shell lets what it runs in the background ignore Ctrl-C, and whatever that runs inherits it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# An example may take as long as a busy machine needs.
+settings.register_profile("apitracker", deadline=None)
+settings.load_profile("apitracker")
 
 
 @pytest.fixture

@@ -343,8 +343,14 @@ class Runtime:
         self._running.__exit__(None, None, None)
         del _RuntimeApi.hosts[self._server.server_port]
 
-    def invoke(self, event: Json, number: int = 1) -> Outcome:
-        """Invoke the function, starting it where it does not run; *number* makes the request id."""
+    def invoke(
+        self, event: Json, number: int = 1, *, until: Callable[[str], bool] = lambda _: False
+    ) -> Outcome:
+        """
+        Invoke the function, starting it where it does not run; *number* makes the request id.
+
+        Its time is over at its timeout, or as soon as *until* says so of what it has written.
+        """
         self._log.clear()
         cold = self._process is None
         process = self._process or self._start()
@@ -361,6 +367,8 @@ class Runtime:
                     break
             if process.poll() is not None:
                 kind = "exit"
+                break
+            if until(self._written(process)):
                 break
         if kind == "init":
             process.wait(10)

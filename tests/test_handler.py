@@ -15,10 +15,10 @@ import pytest
 from apitracker.account import handler
 from apitracker.account.handler import handle, make_tracker
 from apitracker.account.publish import UnpublishedError
-from apitracker.account.signing import Connection
+from apitracker.account.signing import Connection, Response
 from apitracker.account.tracking import Tracker, assemble
 from apitracker.core.metric_sets import Choice
-from apitracker.errors import LogError, SettingsError
+from apitracker.errors import LogError, ServiceError, SettingsError
 from apitracker.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -134,6 +134,79 @@ class TestMake:
         """Without a region nothing can be published, and that is said at once."""
         with pytest.raises(SettingsError, match="AWS_REGION"):
             make_tracker({})
+
+    @pytest.mark.parametrize(
+        ("memory", "given", "expected"),
+        [
+            ("128", "", 16_777_216),
+            ("256", "", 50_331_648),
+            ("512", "", 117_440_512),
+            ("3008", "", 536_870_912),
+            ("256", "1000000", 1_000_000),
+            ("256", "536870912", 50_331_648),
+            ("", "", 536_870_912),
+        ],
+    )
+    def test_text_fits_into_memory(self, memory: str, given: str, expected: int) -> None:
+        """A quarter of the memory beyond 64 MiB may be text, or less where a setting says so."""
+        environ = self.ENVIRON | {
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory,
+            "APITRACKER_MAX_LOG_BYTES": given,
+        }
+        made = make_tracker({name: value for name, value in environ.items() if value})
+        assert made.settings.max_log_bytes == expected
+
+    @pytest.mark.parametrize(
+        ("name", "given", "expected"),
+        [
+            ("tracker", {}, "arn:aws-cn:lambda:us-east-1:111122223333:function:tracker"),
+            ("tracker", {"APITRACKER_OWN_FUNCTION": "arn:other"}, "arn:other"),
+            ("tracker", {"APITRACKER_OWN_ROLE": ""}, ""),
+            ("tracker", {"APITRACKER_OWN_ROLE": "arn:odd"}, ""),
+            ("", {}, ""),
+        ],
+    )
+    def test_it_knows_itself(self, name: str, given: dict[str, str], expected: str) -> None:
+        """Its own ARN is that of its name in its role's account, unless it is told another."""
+        environ = {
+            "AWS_LAMBDA_FUNCTION_NAME": name,
+            "APITRACKER_OWN_ROLE": "arn:aws-cn:iam::111122223333:role/path/tracker",
+            **given,
+        }
+        assert make_tracker(self.ENVIRON | environ).settings.own_function == expected
+
+
+@pytest.mark.parametrize(("seconds", "lasts"), [(900, 60), (120, 60), (30, 30)])
+def test_a_claim_lasts_a_minute_at_most(
+    seconds: int, lasts: int, poster: Connection, clock: FakeClock
+) -> None:
+    """Lambda tries again after a minute: a claim is over by then, however long it may run."""
+    asked: list[Json] = []
+
+    class Table:
+        """A ledger that keeps what it is asked, and gives no leave to write."""
+
+        def post(
+            self, operation: str, body: bytes, *, deadline: float, gzipped: bool = False
+        ) -> Response:
+            del deadline, gzipped
+            asked.append(json.loads(body).get("ExpressionAttributeValues", {}))
+            if ":until" in asked[-1]:
+                return Response(400, b"{}", "AccessDeniedException", "no")
+            kept = {"Attributes": {"admitted": asked[-1].get(":metrics", {"BS": []})}}
+            return Response(200, json.dumps(kept if operation == "UpdateItem" else {}).encode())
+
+    class Long(Context):
+        """An invocation that has so many seconds."""
+
+        def get_remaining_time_in_millis(self) -> int:
+            return seconds * 1_000
+
+    tracker = assemble(Settings(ledger="ledger"), poster, Table(), clock)
+    with pytest.raises(ServiceError, match="AccessDeniedException"):
+        handle(event([record(1)]), Long(), tracker)
+
+    assert asked[-1][":until"] == {"N": f"{clock.time + lasts:.3f}"}
 
 
 class TestLine:
@@ -338,6 +411,23 @@ class TestRuntime:
         done = function.invoke(event(now_records(1)), 2)
         assert (done.kind, done.cold, aws.calls()) == ("response", False, 1)
 
+    def test_a_payload_beyond_the_memory(self, start: Start, aws: CloudWatch) -> None:
+        """It is refused by name, in a function of 128 MB at 16 MiB; the process goes on."""
+        function = start()
+        long = event([record(at, userAgent="x" * 100_000) for at in range(168)])
+        assert len(long["awslogs"]["data"]) < 200_000
+
+        failed = function.invoke(long, 1)
+
+        assert (failed.kind, failed.body["errorType"]) == ("error", "LogError")
+        assert failed.body["errorMessage"] == (
+            "event: holds more than 16,777,216 bytes when inflated; "
+            "raise APITRACKER_MAX_LOG_BYTES, or the memory of a Lambda function, if that is right"
+        )
+        assert "event: holds more than 16,777,216 bytes" in line(failed)["fault"]
+        done = function.invoke(event(now_records(1)), 2)
+        assert (done.kind, done.cold, aws.calls()) == ("response", False, 1)
+
     def test_service_error(self, start: Start, aws: CloudWatch) -> None:
         """What CloudWatch denies fails the invocation, with CloudWatch's reason."""
         aws.answers = [runtime.DENIED]
@@ -351,7 +441,11 @@ class TestRuntime:
     def test_gives_up_before_the_time_is_over(self, start: Start, aws: CloudWatch) -> None:
         """Retries end before Lambda's timeout, so that an error is said, and nothing is killed."""
         aws.always = runtime.THROTTLED
-        failed = start(timeout="4").invoke(event(now_records(1)))
+        function = start(timeout="4")
+        function.start()  # which may take longer than that
+
+        failed = function.invoke(event(now_records(1)))
+
         assert (failed.kind, failed.body["errorType"]) == ("error", "UnpublishedError")
         assert "Throttling: Rate exceeded" in failed.body["errorMessage"]
         assert aws.requests > 1
@@ -362,12 +456,16 @@ class TestRuntime:
             "import time\n"
             "from apitracker.account.handler import handler as real\n"
             "def handler(event, context):\n"
-            "    time.sleep(event.pop('sleep', 0))\n"
+            "    if 'sleep' in event:\n"
+            '        print(\'{"message": "sleeps"}\', flush=True)\n'
+            "        time.sleep(event.pop('sleep'))\n"
             "    return real(event, context)\n"
         )
         path = f"{tmp_path}:{Path(handler.__file__).parents[2]}"
-        function = start("slow.handler", PYTHONPATH=path, timeout="4")
-        killed = function.invoke({"sleep": 60, **event(now_records(1))}, 1)
+        function = start("slow.handler", PYTHONPATH=path)
+        function.start()
+        slow = {"sleep": 600, **event(now_records(1))}
+        killed = function.invoke(slow, 1, until=lambda logs: "sleeps" in logs)
         assert (killed.kind, len(killed.lines), aws.requests) == ("timeout", 1, 0)
         done = function.invoke(event(now_records(2)), 2)
         assert (done.kind, done.cold, aws.calls()) == ("response", True, 2)

@@ -1,9 +1,11 @@
 """Pages reach CloudWatch, played here over HTTP, once each; or it is said what did not."""
 
+import gzip
 import json
 import sys
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apitracker.account.publish import OUT_OF_TIME, Published, Refusal, publish
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.account.signing import CLOUDWATCH, Connection, Credentials, Response
 from apitracker.core.metric_sets import API, Choice
 from apitracker.core.metrics import Datum, Page, plan
 from apitracker.core.model import Call
@@ -83,7 +85,8 @@ class TestRetries:
         [
             (runtime.THROTTLED, 0),
             (runtime.FAILED, 1),
-            (runtime.UNAVAILABLE, 0),
+            (runtime.UNAVAILABLE, 1),
+            (Fault("RequestTimeoutException", "RequestTimeout", 400), 1),
             (runtime.PAGE, 1),
             (runtime.RESET, 1),
             (Fault("TooManyRequestsException", "TooManyRequestsException", 429), 0),
@@ -197,6 +200,83 @@ class TestRetries:
             assert send(pages(), gone, clock) == Published(1, 3, 3, retries=1)
 
 
+@dataclass
+class Marks:
+    """What remembers pages, and cannot any more from the mark number *fails* on."""
+
+    said: list[str]
+    fails: int
+    done: frozenset[str] = frozenset()
+    taken_over: bool = False
+
+    def mark(self, part: str, *, last: bool, deadline: float) -> None:
+        """Say it, or fail."""
+        del deadline
+        if self.fails == 0:
+            raise ServiceError("no ledger")
+        self.fails -= 1
+        self.said.append(f"mark {part}{' as the last' if last else ''}")
+
+
+class Said:
+    """A CloudWatch that takes all, says so, and dies after as many requests as it is told."""
+
+    def __init__(self, said: list[str], dies: int = 99) -> None:
+        self.said = said
+        self.left = dies
+
+    def post(
+        self, operation: str, body: bytes, *, deadline: float, gzipped: bool = False
+    ) -> Response:
+        """Take it."""
+        del operation, deadline
+        text = gzip.decompress(body) if gzipped else body
+        names = [datum["MetricName"] for datum in json.loads(text)["MetricData"]]
+        self.said.append(f"send {names[0]}")
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        return Response(200, b"")
+
+
+class TestMarks:
+    """What is said of pages that are not remembered, and when."""
+
+    def test_doubt_comes_before_the_send(self, clock: FakeClock) -> None:
+        """Once a mark has failed, a page is in doubt before it is sent: nothing may come after."""
+        said: list[str] = []
+        poster, marks = Said(said, dies=3), Marks(said, fails=0)
+
+        with pytest.raises(KeyboardInterrupt):
+            publish(
+                pages(3001),
+                poster,
+                clock,
+                deadline=NOW + 9,
+                marks=marks,
+                hold=False,
+                doubt=lambda page: said.append(f"doubt {page.id}"),
+            )
+
+        assert said == [
+            "send N0000",
+            "doubt api.0",
+            "doubt api.1",
+            "send N1000",
+            "doubt api.2",
+            "send N2000",
+        ]
+
+    def test_the_rest_of_a_log(self, clock: FakeClock) -> None:
+        """Of a log that is partly published the last page of the rest finishes it."""
+        said: list[str] = []
+        marks = Marks(said, fails=9, done=frozenset({"api.0"}))
+
+        publish(pages(2001), Said(said), clock, deadline=NOW + 9, marks=marks)
+
+        assert said == ["send N1000", "mark api.1", "send N2000", "mark api.2 as the last"]
+
+
 class TestRefused:
     """What CloudWatch does not take."""
 
@@ -211,6 +291,7 @@ class TestRefused:
             Fault("SerializationException", "SerializationException"),
             Fault("InvalidFormatFault", "InvalidFormat"),
             runtime.TOO_LARGE,
+            Fault("413", "413", 413),  # as of a proxy, which names no error
         ],
         ids=lambda fault: fault.name,
     )

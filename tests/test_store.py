@@ -216,6 +216,23 @@ def test_what_became_of_each_log_is_kept(store: Store) -> None:
     assert query(store.path, "SELECT name, fault FROM unread") == [("bad.json", "is empty")]
 
 
+def test_a_thousand_faults_of_a_log_are_kept(store: Store) -> None:
+    """Of more rejected records the first thousand are kept, and how many there were in all."""
+    add(store, reading("a.json", *[5] * 1_001), reading("b.json", 5))
+
+    assert query(store.path, "SELECT name, rejected FROM logs ORDER BY name") == [
+        ("a.json", 1_001),
+        ("b.json", 1),
+    ]
+    assert query(store.path, "SELECT name, count(*) FROM faults GROUP BY name ORDER BY name") == [
+        ("a.json", 1_000),
+        ("b.json", 1),
+    ]
+    assert query(store.path, "SELECT max(place) FROM faults WHERE place = 'record 1000'") == [
+        ("record 1000",)
+    ]
+
+
 def test_a_log_that_can_be_read_at_last_has_no_fault(store: Store) -> None:
     """A log that was unread before and is read now is no longer among the unread."""
     add(store, Unread(Found("a.json", 9), "is cut off"))

@@ -169,11 +169,8 @@ class TestOwnCalls:
 
         tracked = done(records, set_to(tracker, own_role=OWN))
 
-        assert (tracked.counts.counted, tracked.counts.excluded, tracked.published.calls) == (
-            5,
-            2,
-            3,
-        )
+        assert (tracked.counts.counted, tracked.published.calls) == (3, 3)
+        assert (tracked.counts.excluded, tracked.counts.skipped) == (0, {"own": 2})
         assert cloudwatch.calls() == 3
 
     def test_they_end(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
@@ -199,7 +196,8 @@ class TestOwnCalls:
 
         tracked = done(records, set_to(tracker, own_role=OWN, include="caller=*Alice"))
 
-        assert (tracked.counts.excluded, cloudwatch.calls()) == (1, 2)
+        assert (tracked.counts.excluded, tracked.counts.skipped) == (0, {"own": 1})
+        assert cloudwatch.calls() == 2
 
 
 class TestBudget:

@@ -60,6 +60,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     own_role: str = ""
     """The ARN of the tracker's role: what it calls in order to track is not counted."""
 
+    own_function: str = ""
+    """The ARN of the tracker's function: that CloudWatch Logs invokes it is not counted."""
+
     include: str = ""
     """Publish only calls that match: FIELD=GLOB, several separated by spaces."""
 

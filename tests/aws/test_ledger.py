@@ -93,6 +93,21 @@ def down(_: Callable[[], Response]) -> Response:
     return Response(500, b"{}", "InternalServerError", "sorry")
 
 
+def web_page(_: Callable[[], Response]) -> Response:
+    """Something else answers, and says that all is well."""
+    return Response(200, b"<html>Sign in to the network</html>")
+
+
+def other_json(_: Callable[[], Response]) -> Response:
+    """Something else answers in JSON."""
+    return Response(200, b'{"Attributes":[],"Item":"none"}')
+
+
+def other_item(_: Callable[[], Response]) -> Response:
+    """The item is of somebody else."""
+    return Response(200, b'{"Attributes":{"claimant":{"S":"a"}}}')
+
+
 @pytest.fixture
 def faulty(dynamodb: Connection) -> Faulty:
     """A DynamoDB that can be made to fail."""
@@ -201,6 +216,46 @@ class TestClaims:
         with pytest.raises(ServiceError, match="another version of apitracker"):
             claimed(book, "b")
 
+    @pytest.mark.parametrize("fault", [web_page, other_json])
+    @pytest.mark.parametrize("asked", ["claim", "look up", "admitted", "admit"])
+    def test_no_answer_of_a_ledger(
+        self, asked: str, fault: Callable[..., Response], book: Ledger, faulty: Faulty
+    ) -> None:
+        """A success that has not the form of one is an error that names what was asked."""
+        faulty.faults = [fault]
+        by = book.clock.now() + 9
+        ask: dict[str, Callable[[], object]] = {
+            "claim": lambda: claimed(book),
+            "look up": lambda: look_up(book, LOG, deadline=by),
+            "admitted": lambda: admitted(book, "m", deadline=by),
+            "admit": lambda: admit(book, "m", ["YQ=="], room=1, deadline=by),
+        }
+        operation = "UpdateItem" if asked in {"claim", "admit"} else "GetItem"
+        with pytest.raises(ServiceError, match=f"AWS answered {operation} with 200 and an unknown"):
+            ask[asked]()
+
+    def test_an_admission_that_is_not_kept(self, book: Ledger, faulty: Faulty) -> None:
+        """A success without what was written is an error: it would be asked again for ever."""
+        faulty.faults = [lambda _: Response(200, b"{}")]
+        with pytest.raises(ServiceError, match=r"the item m of the table .* lacks what"):
+            admit(book, "m", ["YQ=="], room=1, deadline=book.clock.now() + 9)
+
+    def test_an_item_of_others(self, book: Ledger, faulty: Faulty) -> None:
+        """An item without what a claim writes is an error that says what to do."""
+        faulty.faults = [other_item]
+        with pytest.raises(ServiceError, match=f"{LOG}: its item in the table .* delete it, or"):
+            claimed(book)
+
+    def test_a_decision_of_another_form(self, book: Ledger, client: Callable[[str], Any]) -> None:
+        """What another version has decided in a form of its own is another version's."""
+        item = {"id": LOG, "decision": '{"decided":"yesterday"}', "deadline": None, "claimant": "a"}
+        client("dynamodb").put_item(
+            TableName=book.table,
+            Item={k: {"S": v} if v else {"N": "0"} for k, v in item.items()},
+        )
+        with pytest.raises(HeldError, match="another version of apitracker"):
+            claimed(book, "b")
+
     def test_items_expire(self, book: Ledger, client: Callable[[str], Any]) -> None:
         """An item may go 15 days after the decision: CloudWatch takes nothing of it by then."""
         claimed(book)
@@ -219,6 +274,16 @@ class TestAdmission:
         assert admit(book, "m", ["Yw=="], room=1, deadline=by) == {"YQ==", "Yg=="}
         assert admit(book, "m", ["Yw=="], room=2, deadline=by) == {"YQ==", "Yg==", "Yw=="}
         assert admitted(book, "m", deadline=by) == {"YQ==", "Yg==", "Yw=="}
+
+    def test_it_is_remembered_for_longer_than_a_month(
+        self, book: Ledger, client: Callable[[str], Any], clock: FakeClock
+    ) -> None:
+        """What a month has admitted may go after 40 days: no day of the month admits it anew."""
+        admit(book, "m", ["YQ=="], room=1, deadline=clock.now() + 9)
+        clock.sleep(30 * 86_400)
+        admit(book, "m", ["Yg=="], room=1, deadline=clock.now() + 9)
+        [item] = client("dynamodb").scan(TableName=book.table)["Items"]
+        assert item["expires"] == {"N": str(1_790_000_000 + 40 * 86_400)}
 
     def test_many_at_once(self, book: Ledger, metrics: Faulty, clock: FakeClock) -> None:
         """Two processes share one budget, however they take turns."""
@@ -429,8 +494,48 @@ class TestTracking:
             ("API-COUNT/Usage", "__other__", *where): {1: 1},
         }
 
+    def test_all_is_excluded(
+        self, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch
+    ) -> None:
+        """A log of which a rule excludes all calls is finished, so that they count once."""
+        chosen = replace(deliver.tracker.choice, exclude="eventSource=s3.*")
+        deliver.tracker = replace(deliver.tracker, choice=chosen)
+        payload = event([record(1), record(2), record(2)])
+
+        first, second = deliver(payload), deliver(payload)
+
+        assert (first.before, first.counts.counted, first.counts.excluded) == (False, 2, 2)
+        assert (second.before, second.counts.received) == (True, 3)
+        assert (cloudwatch.requests, deliver.notes) == (0, [])
+        assert faulty.sent == ["UpdateItem"] * 3  # claim, finish; claim
+
+    @pytest.mark.parametrize("fault", [down, unsent])
+    def test_all_is_excluded_and_it_cannot_be_kept(
+        self, fault: Callable[..., Response], deliver: Deliveries, faulty: Faulty
+    ) -> None:
+        """Nothing was to be sent, so nothing fails, and nothing is in doubt."""
+        chosen = replace(deliver.tracker.choice, exclude="eventSource=s3.*")
+        deliver.tracker = replace(deliver.tracker, choice=chosen)
+        faulty.faults = [None, *[fault] * 99]
+
+        assert deliver(event([record(1)])).counts.excluded == 1
+        assert deliver.notes == []
+
+    def test_all_is_excluded_meanwhile(
+        self, deliver: Deliveries, cloudwatch: CloudWatch, book: Ledger, metrics: Faulty
+    ) -> None:
+        """What was begun is finished, though the settings of now would exclude all of it."""
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            deliver()
+
+        changed = tracker(book, metrics, deliver.tracker.clock, exclude="eventSource=s3.*")
+        done = Deliveries(changed)()
+
+        assert (done.published.calls, cloudwatch.calls()) == (1001, 2001)
+
     def test_only_our_own_calls(self, deliver: Deliveries, faulty: Faulty) -> None:
-        """A log in which nothing is to be published is not claimed: it would make more calls."""
+        """A log that holds nothing else is not claimed: it would make more calls."""
         role = "arn:aws:iam::111122223333:role/tracker"
         own = record(
             eventName="UpdateItem",
@@ -441,7 +546,7 @@ class TestTracking:
             deliver.tracker, settings=replace(deliver.tracker.settings, own_role=role)
         )
 
-        assert Deliveries(changed)(event([own])).counts.excluded == 1
+        assert Deliveries(changed)(event([own])).counts.skipped == {"own": 1}
         assert faulty.sent == []
 
 
@@ -461,6 +566,46 @@ class TestLedgerDown:
         with pytest.raises(ServiceError):
             deliver()
         assert (cloudwatch.requests, deliver.notes) == (0, [])
+
+    def test_it_dies_after_a_page_without_a_mark(
+        self, deliver: Deliveries, faulty: Faulty, metrics: Faulty, cloudwatch: CloudWatch
+    ) -> None:
+        """A page that will not be marked is in doubt before it is sent: the process may end."""
+
+        def die(send: Callable[[], Response]) -> Response:
+            send()
+            raise KeyboardInterrupt
+
+        chosen = replace(deliver.tracker.settings, ledger_down="publish")
+        deliver.tracker = replace(deliver.tracker, settings=chosen)
+        faulty.faults = [None, None, None, *[down] * 999]  # admitted, twice; claim; mark of api.0
+        metrics.faults = [None, die]
+        with pytest.raises(KeyboardInterrupt):
+            deliver()
+        assert deliver.doubtful == ["api.0", "api.1"]
+        faulty.faults = []
+        deliver.tracker.clock.sleep(60)
+
+        deliver()
+
+        assert twice(cloudwatch) == {f"N{at:04}" for at in range(2000)}
+        assert {*deliver.doubtful} == {"api.0", "api.1"}
+
+    @pytest.mark.parametrize("fault", [web_page, other_json])
+    def test_publish_without_an_answer(
+        self,
+        fault: Callable[..., Response],
+        deliver: Deliveries,
+        faulty: Faulty,
+        cloudwatch: CloudWatch,
+    ) -> None:
+        """An answer that is none is the same as no ledger."""
+        chosen = replace(deliver.tracker.settings, ledger_down="publish")
+        deliver.tracker = replace(deliver.tracker, settings=chosen)
+        faulty.faults = [fault]
+
+        assert deliver().published.calls == cloudwatch.calls() == 2001
+        assert deliver.doubtful == ["api.0", "api.1", "api.2"]
 
     @pytest.mark.parametrize("faults", [0, 1, 2, 3, 4])
     def test_publish(

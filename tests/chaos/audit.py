@@ -86,7 +86,7 @@ def cut(campaign: Campaign, client: Client) -> dict[Name, Page]:
         decision = msgspec.json.decode(text, type=Decision) if text else undecided
         log = subscription(json.loads(each.event))
         assert log
-        found, _ = cut_pages(count(log, decision.choice, "")[1], decision)
+        found, _ = cut_pages(count(log, decision.choice, None)[1], decision)
         pages |= {(each.log, page.id): page for page in found}
     return pages
 

@@ -2,17 +2,14 @@
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from apitracker.account.publish import Published, UnpublishedError, publish
 from apitracker.account.retries import Clock, Poster
-from apitracker.account.tracking import OWN_CALLS
 from apitracker.core.metrics import Datum, Page, timely
-from apitracker.core.tally import Row
 from apitracker.errors import ServiceError, UsageError
 
 PAGE_SECONDS: Final = 120.0  # of patience with one page, its retries included
@@ -29,20 +26,6 @@ class Outlook(Struct, frozen=True):
     datums: int
     calls: int
     late: list[Datum]
-
-
-def leave_out(counts: Mapping[Row, int], fields: Sequence[str], own_role: str) -> Mapping[Row, int]:
-    """
-    Leave out what *own_role* called in order to track, as the tracker does.
-
-    *counts* are by *fields* and the caller; what is left is by *fields*.
-    """
-    source, name = fields.index("eventSource"), fields.index("eventName")
-    kept: Counter[Row] = Counter()
-    for row, n in counts.items():
-        if row[-1] != own_role or (row[source], row[name]) not in OWN_CALLS:
-            kept[row[:-1]] += n
-    return kept
 
 
 def outlook(pages: Iterable[Page], now: float) -> Outlook:

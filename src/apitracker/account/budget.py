@@ -14,12 +14,13 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import pybase64
+from msgspec import Struct
 
 from apitracker.account import retries
 from apitracker.account.ledger import Ledger, admit, admitted
 from apitracker.account.retries import Clock, Poster
 from apitracker.core.metric_sets import MetricSet, Series
-from apitracker.core.metrics import NAME_LENGTH, VALUE_LENGTH, valid
+from apitracker.core.metrics import NAME_LENGTH, VALUE_LENGTH, Dimension, valid
 from apitracker.core.selection import matcher
 
 ALARMS_SECONDS: Final = 900.0  # that what alarms name is remembered
@@ -103,6 +104,32 @@ def always(
     return make
 
 
+class _Metric(Struct, rename="pascal"):
+    namespace: str | None = None
+    metric_name: str | None = None
+    dimensions: list[Dimension] | None = None
+
+
+class _Stat(Struct, rename="pascal"):
+    metric: _Metric
+
+
+class _Query(Struct, rename="pascal"):
+    metric_stat: _Stat | None = None
+    expression: str | None = None
+
+
+class _Alarm(_Metric, rename="pascal"):
+    metrics: list[_Query] | None = None
+
+
+class _Alarms(Struct, rename="pascal"):
+    """What DescribeAlarms answers, as far as it is used."""
+
+    metric_alarms: list[_Alarm] = []
+    next_token: str | None = None
+
+
 class Alarmed:
     """What alarms name, asked of CloudWatch now and then."""
 
@@ -136,24 +163,21 @@ class Alarmed:
         while True:
             body = {"AlarmTypes": ["MetricAlarm"], "MaxRecords": 100}
             answer = self._page(body | ({"NextToken": token} if token else {}), deadline)
-            for alarm in answer.get("MetricAlarms", ()):
-                queries = alarm.get("Metrics") or ()
-                stats = [
-                    query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query
-                ]
+            for alarm in answer.metric_alarms:
+                queries = alarm.metrics or ()
+                stats = [query.metric_stat.metric for query in queries if query.metric_stat]
                 for each in (alarm, *stats):
-                    pairs = ((d["Name"], d["Value"]) for d in each.get("Dimensions") or ())
-                    named = (each.get("Namespace", ""), each.get("MetricName", ""))
-                    metrics.add((*named, frozenset(pairs)))
+                    pairs = frozenset((d.name, d.value) for d in each.dimensions or ())
+                    metrics.add((each.namespace or "", each.metric_name or "", pairs))
                 for query in queries:
-                    text = query.get("Expression") or ""
+                    text = query.expression or ""
                     expressions.append((text, frozenset(WORD.findall(text))))
-            token = answer.get("NextToken") or ""
+            token = answer.next_token or ""
             if not token:
                 break
         self._metrics, self._expressions = frozenset(metrics), tuple(expressions)
 
-    def _page(self, body: Mapping[str, Any], deadline: float) -> Mapping[str, Any]:
+    def _page(self, body: Mapping[str, Any], deadline: float) -> _Alarms:
         response = retries.send(
             self._poster,
             "DescribeAlarms",
@@ -163,7 +187,7 @@ class Alarmed:
         )
         if not response.ok:
             raise retries.refusal("DescribeAlarms", response)
-        return msgspec.json.decode(response.body, type=dict[str, Any])
+        return retries.decode("DescribeAlarms", response, _Alarms)
 
 
 def _hash(series: Series) -> str:

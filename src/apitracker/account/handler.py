@@ -9,11 +9,14 @@ import gc
 import json
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol
+
+from msgspec.structs import replace
 
 from apitracker.account.emf import embed, spread
 from apitracker.account.publish import Published, UnpublishedError
@@ -28,11 +31,18 @@ from apitracker.account.signing import (
 from apitracker.account.tracking import IN_DOUBT, Tracked, Tracker, assemble, track
 from apitracker.core.metric_sets import API
 from apitracker.errors import ApiTrackerError
-from apitracker.settings import load
+from apitracker.settings import Settings, load
 
 # Lambda waits a minute before it repeats an event that failed. By then a claim has to be over.
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 LONGEST_SECONDS: Final = 60.0
+# The interpreter and this package take 25 MiB; the rest is for Lambda's runtime client and the
+# copies that it makes of an event. Text takes 1.1 times its bytes (both measured), but up to four
+# times where a message has characters beyond ASCII, or a payload is not as CloudWatch Logs writes
+# it and has to be held and mended whole.
+OCCUPIED: Final = 64 * 1024 * 1024
+BYTES_PER_BYTE: Final = 4
+ROLE: Final = re.compile(r"arn:([^:]+):iam::(\d+):role/")
 NAMED: Final = 10  # rejected records and refused data that are named in a log line
 LONGEST_TEXT: Final = 500  # of what is named there
 EMPTY: Final = ("Counted", "Skipped", "Rejected")
@@ -58,6 +68,7 @@ class SystemClock:
 def make_tracker(environ: Mapping[str, str]) -> Tracker:
     """Build the tracker that *environ* describes. `SettingsError` names what is wrong in it."""
     settings, unknown = load(environ)
+    settings = _fit(settings, environ)
     for name in unknown:
         _log("WARNING", f"{name}: no such setting; it does nothing")
     if not settings.ledger:
@@ -69,6 +80,23 @@ def make_tracker(environ: Mapping[str, str]) -> Tracker:
         return Connection(service, region, url, credentials=partial(credentials, environ))
 
     return assemble(settings, connect(CLOUDWATCH), connect(DYNAMODB), SystemClock())
+
+
+def _fit(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """Complete *settings* by what Lambda says in *environ* of the function: memory and ARN."""
+    if memory := int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)):
+        # What is longer is refused by name. Without that Lambda kills the function, and no line
+        # of the log says why.
+        most = (memory * 1024 * 1024 - OCCUPIED) // BYTES_PER_BYTE
+        settings = replace(settings, max_log_bytes=min(settings.max_log_bytes, most))
+    name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
+    role = ROLE.match(settings.own_role)
+    if name and role and not settings.own_function:
+        # A template cannot tell a function its own ARN. Its role is in the same account.
+        partition, account = role.groups()
+        arn = f"arn:{partition}:lambda:{environ['AWS_REGION']}:{account}:function:{name}"
+        settings = replace(settings, own_function=arn)
+    return settings
 
 
 def handle(event: Mapping[str, Any], context: Context, tracker: Tracker) -> None:

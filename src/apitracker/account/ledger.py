@@ -6,7 +6,7 @@ So a log is claimed before anything of it is sent, and each page is marked when 
 taken it. docs/decisions/ledger.md says why it is done so, and what it costs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -27,8 +27,51 @@ VERSION: Final = 1  # of how a decision and pages are made; another one would cu
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
 REFUSED: Final = "ConditionalCheckFailedException"
 
+OTHER_VERSION: Final = (
+    "another version of apitracker began to publish this log, and cut it into other pages: "
+    "run that version's apitracker redrive"
+)
+
 Item = dict[str, dict[str, Any]]
-"""An item, or some of it, as DynamoDB writes it: ``{"finished": {"BOOL": true}}``."""
+"""Attributes as DynamoDB takes them: ``{"finished": {"BOOL": true}}``."""
+
+
+class _Text(Struct, frozen=True):
+    S: str
+
+
+class _Number(Struct, frozen=True):
+    N: str
+
+
+class _Texts(Struct, frozen=True):
+    SS: frozenset[str] = frozenset()
+
+
+class _Binaries(Struct, frozen=True):
+    BS: frozenset[str] = frozenset()
+
+
+class _Found(Struct, frozen=True):
+    """An item as DynamoDB gives it; an attribute that is absent is None or empty."""
+
+    claimant: _Text | None = None
+    previous: _Number | None = None
+    decision: _Text | None = None
+    finished: Any = None
+    done: _Texts = _Texts()
+    admitted: _Binaries = _Binaries()
+
+
+class _Answer(Struct, frozen=True):
+    """What DynamoDB answers: to an update with attributes, to a read or a refusal with an item."""
+
+    Attributes: _Found | None = None
+    Item: _Found | None = None
+
+
+FINISH: Final = "SET finished = :yes, deadline = :none"
+FINISHED: Final[Item] = {":yes": {"BOOL": True}, ":none": {"N": "0"}}
 
 
 class HeldError(ServiceError):
@@ -84,9 +127,13 @@ class Claim(Struct):
         values: Item = {":part": {"SS": [part]}}
         update = "ADD done :part"
         if last:
-            update += " SET finished = :yes, deadline = :none"
-            values |= {":yes": {"BOOL": True}, ":none": {"N": "0"}}
+            update += f" {FINISH}"
+            values |= FINISHED
         _update(self.ledger, self.log, update, values, deadline=deadline)
+
+    def finish(self, *, deadline: float) -> None:
+        """Keep that a log without pages is finished. `ServiceError` as with `mark`."""
+        _update(self.ledger, self.log, FINISH, FINISHED, deadline=deadline)
 
     def give_back(self, *, deadline: float) -> None:
         """Let another one claim the log now. `ServiceError` if that cannot be written."""
@@ -128,26 +175,28 @@ def claim(  # noqa: PLR0913 - what a claim is made of
         condition="attribute_not_exists(id) OR deadline <= :now AND attribute_not_exists(finished)",
         deadline=deadline,
     )
-    item = _item(response)
-    finished = "finished" in item
-    if not finished and item.get("claimant") != {"S": claimant}:
+    item = _item("UpdateItem", response)
+    if not (item.decision and item.previous):
+        raise ServiceError(
+            f"{log}: its item in the table {ledger.table} is not one of the tracker's: "
+            "delete it, or give the tracker a table of its own"
+        )
+    finished = item.finished is not None
+    if not finished and item.claimant != _Text(claimant):
         # Our own is found when the answer to our first attempt was lost.
         raise HeldError(
             f"{log}: another execution is publishing this log, for a minute at most: try again then"
         )
-    decided = msgspec.json.decode(item["decision"]["S"], type=Decision)
+    decided = _decision(log, item.decision.S)
     if decided.version != VERSION:
-        raise HeldError(
-            f"{log}: another version of apitracker began to publish this log, and cut it into"
-            " other pages: run that version's apitracker redrive"
-        )
+        raise HeldError(f"{log}: {OTHER_VERSION}")
     return Claim(
         ledger,
         log,
         claimant,
         decided,
-        _done(item),
-        item["previous"] != {"N": "0"},
+        item.done.SS,
+        item.previous != _Number("0"),
         finished,
     )
 
@@ -159,16 +208,16 @@ def look_up(ledger: Ledger, log: str, *, deadline: float) -> tuple[bool, frozens
     `ServiceError` as with `claim`.
     """
     item = _get(ledger, log, deadline=deadline)
-    return "finished" in item, _done(item)
+    return item.finished is not None, item.done.SS
 
 
 def admitted(ledger: Ledger, month: str, *, deadline: float) -> frozenset[str]:
     """Give what *month* has admitted, as `admit` wrote it. `ServiceError` as with `claim`."""
-    return _admitted(_get(ledger, month, deadline=deadline))
+    return _get(ledger, month, deadline=deadline).admitted.BS
 
 
 def admit(
-    ledger: Ledger, month: str, metrics: Iterable[str], *, room: int, deadline: float
+    ledger: Ledger, month: str, metrics: Collection[str], *, room: int, deadline: float
 ) -> frozenset[str]:
     """
     Admit *metrics* to *month* if it has admitted no more than *room* before.
@@ -187,20 +236,27 @@ def admit(
         condition="attribute_not_exists(admitted) OR size(admitted) <= :room",
         deadline=deadline,
     )
-    return _admitted(_item(response))
+    found = _item("UpdateItem", response).admitted.BS
+    if response.ok and not found.issuperset(metrics):
+        # Whoever goes on with what there is room for would ask for ever.
+        raise ServiceError(
+            f"AWS answered UpdateItem with {response.status}, and the item {month} of the table "
+            f"{ledger.table} lacks what was written: is there another service at the endpoint?"
+        )
+    return found
 
 
-def _done(item: Item) -> frozenset[str]:
-    return frozenset(item.get("done", {}).get("SS", ()))
+def _decision(log: str, text: str) -> Decision:
+    """Read what was decided. `HeldError` if another version has written it in another form."""
+    try:
+        return msgspec.json.decode(text, type=Decision)
+    except msgspec.DecodeError as e:
+        raise HeldError(f"{log}: {OTHER_VERSION}") from e
 
 
-def _admitted(item: Item) -> frozenset[str]:
-    return frozenset(item.get("admitted", {}).get("BS", ()))
-
-
-def _get(ledger: Ledger, key: str, *, deadline: float) -> Item:
+def _get(ledger: Ledger, key: str, *, deadline: float) -> _Found:
     body = {"TableName": ledger.table, "Key": {"id": {"S": key}}, "ConsistentRead": True}
-    return _item(_post(ledger, "GetItem", body, deadline=deadline))
+    return _item("GetItem", _post(ledger, "GetItem", body, deadline=deadline))
 
 
 def _update(  # noqa: PLR0913 - what an update is made of
@@ -235,8 +291,7 @@ def _post(ledger: Ledger, operation: str, body: Mapping[str, Any], *, deadline: 
     return response
 
 
-def _item(response: Response) -> Item:
-    """Take the item out of an answer, wherever it is."""
-    answer = msgspec.json.decode(response.body, type=dict[str, Any])
-    found: Item = answer.get("Attributes") or answer.get("Item") or {}
-    return found
+def _item(operation: str, response: Response) -> _Found:
+    """Take the item out of an answer, wherever it is. `ServiceError` if it is no such answer."""
+    answer = retries.decode(operation, response, _Answer)
+    return answer.Attributes or answer.Item or _Found()

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from apitracker.account.clients import Client, RefusedError, asking
 from apitracker.account.ledger import KEPT, HeldError
+from apitracker.errors import ServiceError
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 MOST: Final = 100  # items that are read, or written all or none, in one request
@@ -125,5 +126,10 @@ def _items(notes: Notes, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
     while wanted:
         with asking("dynamodb:BatchGetItem"):
             answer = notes.dynamodb.batch_get_item(RequestItems=wanted)
+        if "Responses" not in answer:  # botocore takes a web page for an empty answer
+            raise ServiceError(
+                "dynamodb:BatchGetItem was answered without Responses: "
+                "is there a proxy in between, or another service at the endpoint?"
+            )
         yield from answer["Responses"].get(notes.table, ())
         wanted = answer.get("UnprocessedKeys") or {}

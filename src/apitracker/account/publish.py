@@ -101,7 +101,8 @@ def publish(  # noqa: PLR0913 - what is sent, how, by when, and whom to tell
     What CloudWatch would refuse for its time is not sent; a page that it refuses is halved until
     the bad datum stands alone. Both come back. *doubt* is told of a page before it is sent a
     second time, if the first may have counted. With *hold*, a page that cannot be marked keeps
-    the next from being sent.
+    the next from being sent; without, each later page is not marked either, and *doubt* is told
+    of it before it is sent: the process may end before it could be told afterwards.
 
     `UnpublishedError` if not all could be sent and marked by *deadline*, in seconds since 1970;
     *in_doubt* says whether the page that it ended with may have counted.
@@ -109,7 +110,7 @@ def publish(  # noqa: PLR0913 - what is sent, how, by when, and whom to tell
     sending = _Sending(poster, clock, deadline, marks, hold, doubt)
     left = [page for page in pages if not (marks and page.id in marks.done)]
     for number, page in enumerate(left, 1):
-        if number == 1 and marks and marks.taken_over:
+        if (number == 1 and marks and marks.taken_over) or sending.unmarked:
             sending.doubted(page)
         try:
             sending.deliver(page, page.id, page.datums)

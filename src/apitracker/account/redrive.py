@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from apitracker.account import ledger, stacks
 from apitracker.account.clients import Client, asking, connection, pages
@@ -18,6 +19,7 @@ from apitracker.account.retries import Clock
 from apitracker.account.signing import CLOUDWATCH, DYNAMODB
 from apitracker.account.tracking import IN_DOUBT, Tracker, assemble, count, track
 from apitracker.core.envelopes import subscription
+from apitracker.core.own_calls import Own
 from apitracker.core.recognition import in_words
 from apitracker.errors import ApiTrackerError, LogError, ServiceError
 from apitracker.settings import load
@@ -65,7 +67,10 @@ def look_up(stack: str, cloudformation: Client, functions: Client, clock: Clock)
             f"{stack} keeps no failed events: is it the tracker's stack, of this version? "
             "Deploy it again"
         )
-    settings, _ = load(stacks.variables(stacks.configuration(function, functions)))
+    configuration = stacks.configuration(function, functions)
+    settings, _ = load(stacks.variables(configuration))
+    function_arn = settings.own_function or configuration["FunctionArn"]
+    settings = replace(settings, own_function=function_arn)
     tracker = assemble(settings, connection(CLOUDWATCH), connection(DYNAMODB), clock)
     return Kept(bucket, tracker)
 
@@ -133,7 +138,7 @@ def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN40
     log = subscription(event, max_bytes=tracker.settings.max_log_bytes)
     if log is None:
         return Redriven(key, done=True, text="a control message")
-    counts, _ = count(log, tracker.choice, tracker.settings.own_role)
+    counts, _ = count(log, tracker.choice, Own.of(tracker.settings))
     text = f"{counts.counted - counts.excluded:,} calls"
     if tracker.ledger:
         deadline = tracker.clock.now() + MARGIN

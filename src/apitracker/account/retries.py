@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from itertools import count
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
+
+import msgspec
 
 from apitracker.account.signing import Response, TransportError
 from apitracker.errors import ServiceError
@@ -10,26 +12,20 @@ from apitracker.errors import ServiceError
 ATTEMPT_SECONDS: Final = 10.0  # for one attempt, so that one dead connection does not eat them all
 FIRST_WAIT: Final = 0.1  # seconds; it doubles with each attempt
 LONGEST_WAIT: Final = 5.0
-TOO_MANY: Final = 429  # HTTP's own numbers
-UNAVAILABLE: Final = 503
+TOO_MANY: Final = 429  # HTTP's own number
 
-# A request that AWS throttles or fails to serve; the same one later may pass. Codes of the query
-# protocol, which CloudWatch is asked to use, and of AWS JSON.
+# Codes of the query protocol, which CloudWatch is asked to use, and of AWS JSON.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
-PASSING: Final = frozenset(
+
+# AWS turned the request away and did nothing; the same one later may pass.
+TURNED_AWAY: Final = frozenset(
     {
-        "InternalFailure",
-        "InternalServerError",
-        "InternalServiceError",
-        "InternalServiceFault",
         "LimitExceeded",
         "LimitExceededException",
         "LimitExceededFault",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
-        "RequestTimeout",
-        "ServiceUnavailable",
         "SlowDown",
         "ThrottledException",
         "Throttling",
@@ -38,6 +34,23 @@ PASSING: Final = frozenset(
         "TransactionConflictException",
     }
 )
+
+# AWS failed, as with any status from 500 on. It does not say that it did nothing, of
+# ServiceUnavailable neither: "a temporary failure of the server".
+FAILED: Final = frozenset(
+    {
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServiceError",
+        "InternalServiceFault",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+    }
+)
+
+
+T = TypeVar("T")
 
 
 class Poster(Protocol):
@@ -86,11 +99,11 @@ def send(  # noqa: PLR0913 - what a request is, by when, and whom to tell
         except TransportError as e:
             fault: ServiceError = e
         else:
-            failed = response.status in range(500, 600)
-            if not (failed or response.status == TOO_MANY or response.code in PASSING):
+            turned_away = response.code in TURNED_AWAY or response.status == TOO_MANY
+            failed = response.code in FAILED or response.status in range(500, 600)
+            if not (turned_away or failed):
                 return response
-            # Only a service that says it is unavailable says that it has done nothing.
-            fault = refusal(operation, response, in_doubt=failed and response.status != UNAVAILABLE)
+            fault = refusal(operation, response, in_doubt=not turned_away)
         wait = clock.random() * min(LONGEST_WAIT, FIRST_WAIT * 2.0**attempt)
         if clock.now() + wait >= deadline:
             raise fault
@@ -104,3 +117,14 @@ def refusal(operation: str, response: Response, *, in_doubt: bool = False) -> Se
     return ServiceError(
         f"AWS answered {operation} with {response.code}: {response.message}", in_doubt=in_doubt
     )
+
+
+def decode(operation: str, response: Response, kind: type[T]) -> T:
+    """Read the JSON of an answer to *operation*. `ServiceError` if it is not of that *kind*."""
+    try:
+        return msgspec.json.decode(response.body, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
+        raise ServiceError(
+            f"AWS answered {operation} with {response.status} and an unknown body: {e}; "
+            "is there a proxy in between, or another service at the endpoint?"
+        ) from e

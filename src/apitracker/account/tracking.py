@@ -37,6 +37,7 @@ from apitracker.core.metric_sets import (
 )
 from apitracker.core.metrics import Page, paginate
 from apitracker.core.model import Log, Rejected
+from apitracker.core.own_calls import Own
 from apitracker.core.records import parts
 from apitracker.core.selection import parse_where
 from apitracker.core.tally import Row, rows
@@ -45,18 +46,7 @@ from apitracker.settings import PREFIX, Settings
 
 MARGIN_SECONDS: Final = 2.0  # kept of the time, to say what became of a log and give it back
 
-# What tracking itself calls. A trail may log them: without leaving them out, each payload would
-# make calls that make the next payload, for ever.
-OWN_CALLS: Final = frozenset(
-    {
-        ("dynamodb.amazonaws.com", "GetItem"),
-        ("dynamodb.amazonaws.com", "UpdateItem"),
-        ("monitoring.amazonaws.com", "DescribeAlarms"),
-        ("monitoring.amazonaws.com", "PutMetricData"),
-    }
-)
 IN_DOUBT: Final = "in doubt"  # a note that a page may have been counted twice
-OWN_NAMES: Final = frozenset(name for _, name in OWN_CALLS)
 GIVE_BACK_SECONDS: Final = 1.0  # of the margin
 KEEPABLE: Final = tuple(
     dict.fromkeys(
@@ -94,8 +84,7 @@ class Counts(Struct):
     """
     What a log holds, and how often; the records balance.
 
-    *excluded* are calls that are counted, and that a rule, or being our own, keeps from being
-    published.
+    *excluded* are calls that are counted, and that a rule keeps from being published.
     """
 
     received: int = 0
@@ -180,8 +169,9 @@ def track(
         return None
     deadline = until - MARGIN_SECONDS
     choice = tracker.choice
-    counts, shares = count(log, choice, tracker.settings.own_role)
-    if not shares:
+    own = Own.of(tracker.settings)
+    counts, shares = count(log, choice, own)
+    if not counts.counted:
         # And no claim: with a log that holds nothing but our own calls they end.
         return Tracked(log, counts, Published())
     decision, claimed = _begin(log, shares, tracker, claimant, until=until, note=note)
@@ -189,54 +179,20 @@ def track(
         return Tracked(log, counts, Published(), before=True)
     if decision.choice != choice:
         # Settings have changed since the log was first claimed: what was decided then stays.
-        counts, shares = count(log, decision.choice, tracker.settings.own_role)
+        counts, shares = count(log, decision.choice, own)
     pages, beyond = cut_pages(shares, decision)
-
-    def doubt(page: Page) -> None:
-        note(IN_DOUBT, log=log.id, page=page.id, calls=page.calls)
-
-    if tracker.ledger and not claimed:
-        for page in pages:
-            doubt(page)
-    try:
-        published = publish(
-            pages,
-            tracker.poster,
-            tracker.clock,
-            deadline=deadline,
-            marks=claimed,
-            hold=tracker.settings.ledger_down == "hold",
-            doubt=doubt,
-        )
-    except UnpublishedError as e:
-        if claimed and not e.in_doubt:
-            with suppress(ServiceError):  # it ends by itself
-                claimed.give_back(deadline=deadline + GIVE_BACK_SECONDS)
-        raise
+    published = _publish(log, pages, tracker, claimed, deadline=deadline, note=note)
     return Tracked(log, counts, published, len(pages), beyond)
 
 
-def count(log: Log, choice: Choice, own_role: str) -> tuple[Counts, Shares]:
+def count(log: Log, choice: Choice, own: Own | None) -> tuple[Counts, Shares]:
     """
     Count the calls of *log*, each eventID once, and divide them among the sets of *choice*.
 
-    Left out is what its rules exclude, and what *own_role* called in order to track.
+    Its rules exclude some from the sets. Calls that tracking by *own* caused are skipped.
     """
     fields = choice.fields
-    recorded = choice.recorded.split()
-    counts = _read(log, fields, recorded)
-    called = (row[0] for row in counts.rows)
-    if own_role and isinstance(log.body, list) and not OWN_NAMES.isdisjoint(called):
-        # Few logs hold such calls at all, and few records of those are ours.
-        named = [text for text in log.body if own_role in text]
-        ours = _read(Log(log.id, log.name, named), (*fields, "caller"), recorded).rows
-        counts.rows -= Counter(
-            {
-                row[:-1]: n
-                for row, n in ours.items()
-                if row[-1] == own_role and (row[2], row[0]) in OWN_CALLS
-            }
-        )
+    counts = _read(log, fields, choice.recorded.split(), own)
     kept = sift(counts.rows, fields, choice.rules)
     counts.excluded = counts.counted - sum(kept.values())
     divided = [(each, project(kept, fields, each)) for each in choice.sets]
@@ -270,10 +226,10 @@ def _reading(name: str) -> Iterator[None]:
         raise SettingsError(f"{PREFIX}{name}: {e}") from e
 
 
-def _read(log: Log, fields: tuple[str, ...], recorded: list[str]) -> Counts:
+def _read(log: Log, fields: tuple[str, ...], recorded: list[str], own: Own | None) -> Counts:
     """Decode *log* and count its calls by *fields*, each eventID once."""
     counts = Counts()
-    for part in parts(log, fields=fields, recorded=recorded):
+    for part in parts(log, fields=fields, recorded=recorded, own=own):
         counts.received += part.received
         counts.counted += len(part.calls)
         counts.duplicates += len(part.duplicates)
@@ -302,9 +258,50 @@ def _begin(  # noqa: PLR0913 - what a claim is made of
     except ServiceError as e:
         if hold:
             raise
-        note("published without the ledger", log=log.id, fault=str(e))
+        if shares:
+            note("published without the ledger", log=log.id, fault=str(e))
         return _decide(shares, tracker, None, deadline), None
     return claimed.decision, claimed
+
+
+def _publish(  # noqa: PLR0913 - what is published, with what, by when, and whom to tell
+    log: Log,
+    pages: list[Page],
+    tracker: Tracker,
+    claimed: Claim | None,
+    *,
+    deadline: float,
+    note: Note,
+) -> Published:
+    """Publish *pages*, and finish the claim or give it back."""
+
+    def doubt(page: Page) -> None:
+        note(IN_DOUBT, log=log.id, page=page.id, calls=page.calls)
+
+    if tracker.ledger and not claimed:
+        for page in pages:
+            doubt(page)
+    try:
+        published = publish(
+            pages,
+            tracker.poster,
+            tracker.clock,
+            deadline=deadline,
+            marks=claimed,
+            hold=tracker.settings.ledger_down == "hold",
+            doubt=doubt,
+        )
+    except UnpublishedError as e:
+        if claimed and not e.in_doubt:
+            with suppress(ServiceError):  # it ends by itself
+                claimed.give_back(deadline=deadline + GIVE_BACK_SECONDS)
+        raise
+    if claimed and not pages:
+        # Only what was decided says so: all calls were excluded. Should this be lost, they count
+        # again when the log comes again, and still nothing is sent.
+        with suppress(ServiceError):
+            claimed.finish(deadline=deadline)
+    return published
 
 
 def _decide(shares: Shares, tracker: Tracker, ledger: Ledger | None, deadline: float) -> Decision:

@@ -350,23 +350,20 @@ def _plan(
     settings: Settings, source: tuple[str, ...], since: int | None, until: int | None
 ) -> tuple[Plan, Balance]:
     """Count *source*, and plan how that is published by the settings."""
-    from apitracker.account.backfill import leave_out
     from apitracker.account.tracking import choose
     from apitracker.core.metrics import plan
+    from apitracker.core.own_calls import Own
+    from apitracker.core.records import OWN
 
     choice = choose(settings)
-    by = (*choice.fields, "caller") if settings.own_role else choice.fields
     selection = parse_selection(since, until, ())
-    question = Question(by, settings.max_log_bytes, selection)
+    question = Question(choice.fields, settings.max_log_bytes, selection, own=Own.of(settings))
     balance = Balance()
     readings = read_sources(source, question, settings, balance)
     counts: Mapping[Row, int] = total(readings, question, balance)
-    found = sum(counts.values())
-    if settings.own_role:
-        counts = leave_out(counts, choice.fields, settings.own_role)
     planned = plan(counts, choice)
     report_balance(balance, selected=selection.timed, selection=selection)
-    if own := found - sum(counts.values()):
+    if own := balance.skipped[OWN]:
         say(f"{own:,} calls are not published: the tracker made them in order to track")
     if planned.excluded:
         say(f"{planned.excluded:,} calls are not published, by APITRACKER_INCLUDE and _EXCLUDE")

@@ -45,7 +45,7 @@ def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:
 def too_long(name: str, max_bytes: int) -> LogError:
     """Make the error of a log, named *name*, that is longer than *max_bytes*."""
     fault = f"holds more than {max_bytes:,} bytes when inflated"
-    way_on = "raise APITRACKER_MAX_LOG_BYTES if that is right"
+    way_on = "raise APITRACKER_MAX_LOG_BYTES, or the memory of a Lambda function, if that is right"
     return LogError(name, f"{fault}; {way_on}", lasting=False)
 
 

@@ -108,8 +108,10 @@ class Short(Struct, frozen=True, gc=False):
 
 
 class View(Record, frozen=True, gc=False):
-    """A record that also says whether another account has got a record of the same call."""
+    """A record that also says what was called, and whether another account has a record of it."""
 
+    requestParameters: Raw = Raw(b"")
+    resources: Raw = Raw(b"")
     sharedEventID: str = ""
 
 
@@ -190,7 +192,7 @@ def read(
             try:
                 elements = list(map(_RECORD[kind], messages))
             except UNREADABLE:
-                elements = [_message(message) for message in messages]
+                elements = [read_message(message) for message in messages]
             yield elements
         return
     bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
@@ -401,13 +403,13 @@ def _lookup_event(raw: Raw, name: str) -> Element:
         records = [value for key, value in _read_members(raw) if key == RECORD]
         if len(records) > 1:
             raise _repeated(name, f"{RECORD} twice in an event")
-        return _message(msgspec.json.decode(records[0], type=str) if records else "")
+        return read_message(msgspec.json.decode(records[0], type=str) if records else "")
     except ValidationError as e:
         return Rejected("", f"is not an event of LookupEvents: {in_words(e)}")
 
 
-def _message(text: str) -> Element:
-    """Read a record that was delivered on its own."""
+def read_message(text: str) -> Element:
+    """Read a record that was delivered on its own, with all the fields of a `View`."""
     try:
         return _decode_view(text)
     except UNREADABLE:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -20,8 +21,10 @@ from apitracker.core.documents import (
     View,
     mend,
     read,
+    read_message,
 )
 from apitracker.core.model import Call, Decoded, Log, Rejected
+from apitracker.core.own_calls import CALLS, Own, is_own
 from apitracker.core.recognition import recognise
 from apitracker.core.selection import matcher
 from apitracker.core.tally import WIDTHS
@@ -56,6 +59,9 @@ LIMIT: Final = "RequestLimitExceeded"
 AWS_CAUSED: Final = re.compile("AWS operational issue|AwsTriggered" + LIMIT, re.IGNORECASE)
 
 SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
+OWN: Final = "own"  # kind of a record that is skipped: tracking itself caused the call
+OWN_NAMES: Final = frozenset(name for _, name in CALLS)
+_name = attrgetter("eventName")
 
 # CloudTrail writes a bool; some exporters and a few services write text.
 READ_ONLY: Final[dict[bool | str, str]] = {
@@ -97,25 +103,32 @@ def parts(
     max_bytes: int = MAX_BYTES,
     fields: Iterable[str] | None = None,
     recorded: Sequence[str] = (),
+    own: Own | None = None,
 ) -> Iterator[Decoded]:
     """
     Read *log* as `decode` does, a part at a time, in a part's memory.
 
     Where *fields* are given, other fields of the calls may be empty, but for the eventID. With
     *recorded*, globs of account ids, a call that one of these accounts has made is skipped as
-    `SHARED` where another account got a record of it too: it counts in the caller's account.
+    `SHARED` where another account got a record of it too: it counts in the caller's account. Calls
+    that tracking by *own* caused are skipped as `OWN`.
     Count nothing before the last part has come: `LogError` may come instead of it.
     """
     seen: set[str] = set()
     received = rejected = 0
     short = fields is not None and SHORT.issuperset(fields)
-    kind = View if recorded else Short if short else Record
+    messages = log.body if isinstance(log.body, list) else None
+    whole = recorded or (own and messages is None)
+    kind = View if whole else Short if short else Record
     is_recorded = matcher("callerAccountId", recorded)
     try:
         for elements in read(log, max_bytes=max_bytes, kind=kind):
             records = elements
+            if own and _may_be_own(elements):
+                texts = messages and messages[received : received + len(elements)]
+                records = list(_without_own(elements, texts, own))
             if recorded:
-                records = [SHARED if _is_other(each, is_recorded) else each for each in elements]
+                records = [SHARED if _is_other(each, is_recorded) else each for each in records]
             part = _sort(records, seen, received)
             received += len(records)
             rejected += len(part.rejected)
@@ -261,6 +274,41 @@ def _fault(record: Record | Short) -> str:
         return f"is a notice of {record.eventSource[:40]}, and no call"
     text = record.eventTime[:40]
     return f"eventTime {text!r} is not a time" if text else "no eventTime"
+
+
+def _may_be_own(elements: list[Element]) -> bool:
+    """Whether any of *elements* has the name of an own call; most logs hold none."""
+    try:
+        return not OWN_NAMES.isdisjoint(map(_name, elements))
+    except AttributeError:  # not all are records
+        return True
+
+
+def _without_own(
+    elements: list[Element], messages: list[str] | None, own: Own
+) -> Iterator[Element]:
+    """
+    Give *elements*, with `OWN` in place of the records of calls that tracking by *own* caused.
+
+    Where there are *messages*, one for each element, the elements may lack the fields that tell:
+    few messages name the tracker, and those are read once more.
+    """
+    for at, element in enumerate(elements):
+        if (
+            not isinstance(element, str | Rejected)
+            and (element.eventSource, element.eventName) in CALLS
+            and (messages is None or own.named_in(messages[at]))
+        ):
+            record = element if messages is None else read_message(messages[at])
+            yield OWN if isinstance(record, View) and _is_own(record, own) else element
+        else:
+            yield element
+
+
+def _is_own(record: View, own: Own) -> bool:
+    call = (record.eventSource, record.eventName)
+    details = (record.resources, record.requestParameters)
+    return is_own(call, _caller(record.userIdentity), details, own)
 
 
 def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:

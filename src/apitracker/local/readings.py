@@ -19,6 +19,7 @@ from xxhash import xxh3_64_intdigest
 
 from apitracker.core.compression import too_long
 from apitracker.core.model import Log, Rejected
+from apitracker.core.own_calls import Own
 from apitracker.core.records import parts
 from apitracker.core.selection import ALL, Selection, predicate
 from apitracker.core.tally import WIDTHS, Row, column, rows
@@ -39,6 +40,7 @@ class Question(Struct, frozen=True):
     What is asked of each log: which calls, by which fields, and how much of it is read.
 
     *recorded* are globs of accounts whose calls count in their account only, as `parts` has it.
+    Calls that tracking by *own* caused are skipped.
     """
 
     by: tuple[str, ...]
@@ -46,6 +48,7 @@ class Question(Struct, frozen=True):
     selection: Selection = ALL
     keep_duplicates: bool = False
     recorded: tuple[str, ...] = ()
+    own: Own | None = None
 
     @property
     def time(self) -> str | None:
@@ -136,7 +139,13 @@ def read_log(log: Log, found: Found, question: Question) -> Reading:
     rejected: list[Rejected] = []
     origin = ""
     fields = (*question.by, *selection.where)
-    for part in parts(log, max_bytes=question.max_bytes, fields=fields, recorded=question.recorded):
+    for part in parts(
+        log,
+        max_bytes=question.max_bytes,
+        fields=fields,
+        recorded=question.recorded,
+        own=question.own,
+    ):
         calls = part.calls + part.duplicates if question.keep_duplicates else part.calls
         times = column(calls, time) if time else repeat(0, len(calls))
         numbers = map(table.__getitem__, rows(calls, plain))

@@ -1,0 +1,34 @@
+"""What reconcile has noted, where something other than DynamoDB answers."""
+
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+from apitracker.account.notes import Notes, look_up
+from apitracker.errors import ServiceError
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.runtime import Handler, Server
+
+
+class _WebPage(Handler):
+    def do_POST(self) -> None:  # noqa: N802 - a name of http.server
+        """Answer with a web page, and that all is well."""
+        self.read()
+        self.answer(200, b"<html>Sign in to the network</html>", Content_Type="text/html")
+
+
+def test_no_answer_is_not_an_answer_without_notes() -> None:
+    """A web page is an error: taken for no notes, calls would be published a second time."""
+    with Server(_WebPage).running() as server:
+        dynamodb = boto3.session.Session("key", "secret", region_name="us-east-1").client(
+            "dynamodb", endpoint_url=f"http://127.0.0.1:{server.server_port}"
+        )
+        try:
+            with pytest.raises(ServiceError, match="BatchGetItem was answered without Responses"):
+                look_up(Notes("table", dynamodb, "API-COUNT"), [(0, "A", "eu", "s3")])
+        finally:
+            dynamodb.close()
