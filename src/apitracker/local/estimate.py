@@ -37,7 +37,7 @@ WRITE_BYTES, READ_BYTES = 1_024, 4_096  # of a unit of DynamoDB
 
 # The stack: tests/test_estimate.py compares.
 OWN_METRICS: Final = 12
-ALARM_METRICS: Final = 14
+ALARM_METRICS: Final = 15
 DASHBOARDS: Final = 1
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutMetricFilter.html
