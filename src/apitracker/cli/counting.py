@@ -58,7 +58,7 @@ def count(  # noqa: PLR0913 - options of a command
       apitracker count trail
       apitracker count trail --by minute,eventName,awsRegion,eventSource --format csv -o counts.csv
       apitracker count trail --by caller,eventName --where outcome=throttled
-      apitracker count trail --by hour --since 2d --where eventSource=s3.*
+      apitracker count trail --by hour --since 2d --where 'eventSource=s3.*'
       aws cloudtrail lookup-events | apitracker count -
       apitracker count s3://bucket/AWSLogs/111122223333/CloudTrail --since 7d
 
@@ -194,7 +194,7 @@ def throttles(settings: Settings, /, **options: Any) -> None:
     \b
     Examples:
       apitracker throttles
-      apitracker throttles --since 24h --where eventSource=ec2.*
+      apitracker throttles --since 24h --where 'eventSource=ec2.*'
       apitracker throttles trail --where 'caller=*:role/deployer'
       apitracker throttles s3://bucket/AWSLogs/111122223333/CloudTrail --since 2h --format json
 
