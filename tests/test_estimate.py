@@ -252,9 +252,9 @@ def test_the_last_month_of_a_long_sample() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (1, "only 1 second, which count as an hour, and"),
-        (42, "only 42 seconds, which count as an hour, and"),
-        (61, "only 2 minutes, which count as an hour, and"),
+        (1, "only 1 second, taken for an hour, and"),
+        (42, "only 42 seconds, taken for an hour, and"),
+        (61, "only 2 minutes, taken for an hour, and"),
         (9_000, "only 2.5 hours, and"),
     ],
 )

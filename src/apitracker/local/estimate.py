@@ -271,10 +271,10 @@ def _length(span: Span) -> str:
     """Write how long a short sample is."""
     seconds = span.last + 1 - span.first
     if seconds < MINUTE:
-        return f"{seconds} {'second' if seconds == 1 else 'seconds'}, which count as an hour"
+        return f"{seconds} {'second' if seconds == 1 else 'seconds'}, taken for an hour"
     if seconds < HOUR:
         minutes = ceil(seconds / MINUTE)
-        return f"{minutes} {'minute' if minutes == 1 else 'minutes'}, which count as an hour"
+        return f"{minutes} {'minute' if minutes == 1 else 'minutes'}, taken for an hour"
     return f"{seconds / HOUR:.1f} hours"
 
 
