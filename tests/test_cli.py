@@ -832,12 +832,43 @@ def test_fields_are_completed(tmp_path: Path, typed: str, offered: list[str]) ->
 
 
 def test_sample_says_what_it_wrote(tmp_path: Path) -> None:
-    """A trail is written, said, and counted whole."""
-    done = run(tmp_path, "sample", "t", "--events", 500, "--days", 1, "--broken", 2)
-    counted = run(tmp_path, "count", "t", "--format", "csv")
+    """A trail is written, and what is said of it is what counting it finds."""
+    args = ("--events", 500, "--days", 1, "--broken", 2, "--until", "2026-10-31")
+    done = run(tmp_path, "sample", "t", *args)
+    counted = run(tmp_path, "count", "t", "--by", "", "--format", "csv")
 
+    logs = len(list((tmp_path / "t").rglob("*_CloudTrail_*.gz")))
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("t: wrote ")
-    assert counted.returncode == 1
-    assert sum(int(row.rpartition(",")[2]) for row in rows(counted.stdout)) == 500
-    assert "2 rejected" in counted.stderr
+    assert done.stderr.splitlines() == [
+        f"t: wrote {logs} logs; 506 records: 500 calls, 4 duplicates, 2 malformed",
+        "not counted when the folder is read: 4 insight records in 2 logs, 12 digests",
+        "the throttling incident begins at 2026-10-30T14:00Z",
+    ]
+    assert (counted.returncode, rows(counted.stdout)) == (1, ["500"])
+    assert counted.stderr.splitlines()[-1] == (
+        f"{logs} logs; 506 records: 500 counted, 4 duplicate, 0 skipped, 2 rejected"
+    )
+
+
+def test_sample_ends_now(tmp_path: Path) -> None:
+    """Nothing said, a trail ends now: the last day has calls, and nothing is in the future."""
+    run(tmp_path, "sample", "t", "--events", 500, "--days", 2)
+    recent = run(tmp_path, "count", "t", "--by", "", "--format", "csv", "--since", "24h")
+    future = run(tmp_path, "count", "t", "--by", "", "--format", "csv", "--since", "0s")
+
+    assert 100 < int(rows(recent.stdout)[0]) < 500
+    assert rows(future.stdout) in ([], ["0"])
+
+
+def test_sample_is_the_same_with_the_same_end(tmp_path: Path) -> None:
+    """Seed and end stand for a trail, to the byte."""
+    for name in ("a", "b"):
+        run(tmp_path, "sample", name, "--events", 100, "--days", 1, "--until", "2026-03-01T12:00Z")
+
+    one, two = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in files}
+        for name in ("a", "b")
+        for files in [[p for p in (tmp_path / name).rglob("*") if p.is_file()]]
+    )
+    assert one == two
+    assert len(one) > 12

@@ -2,15 +2,16 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from apitracker.cli.main import cli
 from apitracker.core.tally import FIELDS
-from apitracker.local import sample
 from apitracker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -20,12 +21,16 @@ BLOCK = re.compile(
 )
 
 
-@pytest.fixture(scope="module")
-def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trail that the documents speak of."""
-    folder = tmp_path_factory.mktemp("docs") / "trail"
-    sample.write(folder)
-    return folder
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+INLINE = re.compile(r"`([^`\n]+)`")
+TEMPLATE = (ROOT / "sam.yaml").read_text("utf-8")
+PARAMETERS = dict(
+    re.findall(
+        r"(?ms)^  (\w+):\n    Type: (?:String|Number)\n(.*?)(?=^  \w|^\w)",
+        TEMPLATE.partition("\nParameters:\n")[2].partition("\nMappings:\n")[0] + "\nEnd",
+    )
+)
+"""The template's parameters, with what is said of each."""
 
 
 def _blocks(document: Path) -> list[str]:
@@ -42,9 +47,8 @@ def _steps(block: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     "document", [d for d in DOCUMENTS if _blocks(d)], ids=lambda d: str(d.relative_to(ROOT))
 )
-def test_console_blocks_print_what_they_show(document: Path, trail: Path, tmp_path: Path) -> None:
-    """Each command in a document prints what stands below it, ``...`` being any lines."""
-    (tmp_path / "trail").symlink_to(trail)
+def test_console_blocks_print_what_they_show(document: Path, tmp_path: Path) -> None:
+    """In an empty folder each command of a document prints what it shows; ``...`` is any lines."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environ = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "AWS_"))}
     for command, expected in [step for block in _blocks(document) for step in _steps(block)]:
@@ -61,6 +65,121 @@ def test_console_blocks_print_what_they_show(document: Path, trail: Path, tmp_pa
         pattern = re.escape(expected).replace(re.escape("...\n"), "(?:.*\n)*?")
 
         assert re.fullmatch(pattern, done.stdout), f"$ {command}\n{done.stdout}"
+
+
+def _typed() -> list[tuple[str, str]]:
+    """What a reader may type: in all console blocks, and in the examples of every help."""
+    shown = [
+        (document.name, command)
+        for document in DOCUMENTS
+        for _, block in BLOCK.findall(document.read_text("utf-8"))
+        for command, _ in _steps(block)
+    ]
+    helped = [
+        (f"--help of {name}", line.strip())
+        for name, command in cli.commands.items()
+        for line in (command.help or "").splitlines()
+        if re.match(r"\s*(APITRACKER_\S+ )?apitracker ", line)
+    ]
+    return shown + helped
+
+
+def test_globs_are_quoted() -> None:
+    """No command in the docs or in a help has a glob that a shell, as zsh, would look for."""
+    inline = [
+        (document.name, text)
+        for document in DOCUMENTS
+        for text in INLINE.findall(document.read_text("utf-8"))
+        if re.search(r"apitracker \w+ .*--where", text) and "FIELD=GLOB" not in text
+    ]
+
+    assert [
+        (where, command)
+        for where, command in _typed() + inline
+        if re.search(r"\w=\S*[*?\[]", QUOTED.sub("", command))
+    ] == []
+
+
+def test_commands_that_are_typed_exist() -> None:
+    """Each `apitracker` line of a console block is a command, with options that it takes."""
+    wrong = []
+    for where, line in _typed():
+        command, *_ = re.split(r" \| | && | 2?>+ |; ", line.replace("$BEGAN", "2h"))
+        if not command.startswith("apitracker "):
+            continue
+        name, *args = shlex.split(command.partition("  ")[0])[1:]
+        try:
+            cli.commands[name].make_context(name, args)
+        except (KeyError, click.ClickException) as e:
+            wrong.append((where, command, str(e)))
+
+    assert wrong == []
+
+
+def _given() -> list[tuple[str, str, str]]:
+    """The parameters that documents deploy with: where, name and value."""
+    found = []
+    for document in DOCUMENTS:
+        text = document.read_text("utf-8")
+        for line in re.findall(r"--parameter-overrides ([^`\n]+)", text):
+            words = shlex.split(line)
+            found += [(document.name, *word.split("=", 1)) for word in words if "=" in word]
+    return [(where, name, value) for where, name, value in found]
+
+
+def test_parameters_that_are_given_exist() -> None:
+    """Each parameter that a document deploys with is the template's, and takes that value."""
+    wrong = [
+        (where, name, value)
+        for where, name, value in _given()
+        if name not in PARAMETERS
+        or not re.fullmatch(
+            (re.search(r'AllowedPattern: "(.*)"', PARAMETERS[name]) or [".*", ".*"])[1].replace(
+                r"\\", "\\"
+            ),
+            value,
+        )
+    ]
+
+    assert len(_given()) > 5
+    assert wrong == []
+
+
+def test_every_parameter_is_explained() -> None:
+    """docs/deploy.md lists each parameter of the template, and no other."""
+    text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    listed = text.partition("\n## Parameters\n")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1] for row in listed.splitlines() if row.startswith("| `")]
+
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == PARAMETERS.keys()
+
+
+def test_the_readme_deploys_what_its_alarms_need() -> None:
+    """README tells somebody of alarms, and publishes the set that its alarm on throttles reads."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    (block,) = [block for _, block in BLOCK.findall(text) if "cloudformation deploy" in block]
+    given = {name: value for where, name, value in _given() if where == "README.md"}
+    alarms = re.findall(r"^\$ (apitracker alarm .*)$", block, re.MULTILINE)
+
+    assert given["AlarmEmail"] == "you@example.com"
+    assert any("--outcome" in alarm for alarm in alarms)
+    assert "outcomes" in given["MetricSets"].split(",")
+    assert all('--notify "$TOPIC"' in alarm for alarm in alarms)
+    assert block.index("$ TOPIC=$(aws cloudformation") < block.index("$ apitracker alarm")
+
+
+def test_nothing_that_is_typed_expires() -> None:
+    """A command that needs an account has no date in it: CloudWatch takes the last two weeks."""
+    dated = [
+        command
+        for document in DOCUMENTS
+        for account, block in BLOCK.findall(document.read_text("utf-8"))
+        if account
+        for command, _ in _steps(block)
+        if re.search(r"20\d\d-\d\d", command)
+    ]
+
+    assert dated == []
 
 
 def test_every_command_is_in_the_manual() -> None:

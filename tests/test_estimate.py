@@ -109,7 +109,7 @@ def test_by_hand() -> None:
         (i.name, i.quantity.likely, str(i.dollars), i.quantity.high, str(i.at_most))
         for i in (*found.bill.tracker, *found.bill.trail)
     ] == [
-        ("metrics of api", 3, "0.90", 9, "2.70"),
+        ("metrics of api", 3, "0.30", 9, "2.70"),
         ("metrics of the tracker itself", 12, "3.60", 12, "3.60"),
         ("PutMetricData requests", 72_012, "0.72", 72_012, "0.72"),
         ("Lambda invocations", 72_012, "0.01", 72_012, "0.01"),
@@ -117,21 +117,58 @@ def test_by_hand() -> None:
         ("ledger writes", 144_027, "0.09", 144_033, "0.09"),
         ("ledger reads", 720, "0.00", 720, "0.00"),
         ("bytes of the function's log", 180_030_000, "0.09", 180_030_000, "0.09"),
-        ("metrics that alarms watch", 14, "1.40", 14, "1.40"),
+        ("metrics that alarms watch", 15, "1.50", 15, "1.50"),
         ("dashboard", 1, "3.00", 1, "3.00"),
         ("failed events", 0, "0.00", 0, "0.00"),
         ("other copies of management events", 72_000_015, "1440.00", 72_000_015, "1440.00"),
         ("bytes of records to its log group", 73_872_015_390, "36.94", 73_872_015_390, "36.94"),
         ("files of logs and digests", 1_449, "0.01", 1_449, "0.01"),
     ]
-    assert dollars(found.bill.tracker) == (Decimal("9.84"), Decimal("11.64"))
+    assert dollars(found.bill.tracker) == (Decimal("9.34"), Decimal("11.74"))
     assert dollars(found.bill.trail) == (Decimal("1476.95"), Decimal("1476.95"))
     assert [(a.name, str(a.dollars), str(a.at_most)) for a in found.bill.alternatives] == [
-        ("metric filters", "0.90", "2.70"),
+        ("metric filters", "0.30", "2.70"),
         ("Contributor Insights", "1.94", "1.94"),
-        ("version 0.1.1", "1.62", "3.42"),
+        ("version 0.1.1", "1.02", "3.42"),
     ]
-    assert (found.bill.prorated, found.bill.free) == (Decimal("4.20"), Decimal("7.86"))
+    assert (found.bill.metrics_by_hour, found.bill.metrics_by_month, found.bill.free) == (
+        Decimal("3.90"),
+        Decimal("4.50"),
+        Decimal("7.86"),
+    )
+
+
+def test_the_likely_charge_is_read_first() -> None:
+    """Before any table stands what is likely to be charged, with metrics by the hour."""
+    head, *_ = "\n".join(lines(estimated(TEN_DAYS), "table")).split("\n\n")
+
+    times = "2026-09-22T12:00:00Z to 2026-10-02T11:59:59Z"
+    assert head.splitlines() == [
+        "$9.34 a month is likely to be charged for the tracker, $11.74 at most",
+        "a new trail for it, in an account that has one already: $1,476.95 more",
+        f"24,000,005 calls, {times}: 72,000,015 in 30 days at that pace",
+        "list prices of us-east-1, 2026-11-23, before taxes and free tiers",
+    ]
+
+
+def test_a_metric_is_charged_by_the_hour() -> None:
+    """Of two metrics, one in each of 48 hours and one in two: 50 hours in two days, $0.31."""
+    calls = {("A", hour * HOUR): 1 for hour in range(48)}
+    calls |= {("B", 0): 1, ("B", 5 * HOUR): 1, ("A", 2 * DAY - 1): 1}
+
+    [metrics, *_] = estimated(calls).bill.tracker
+
+    # 50 hours x 15 = 750 of 720 in a month: 1.0417 x $0.30.
+    assert (metrics.quantity.likely, str(metrics.dollars)) == (2, "0.31")
+    # At most: of two 0 + 2 * sqrt(1) + 2 = 4 may be seen once, so all: 15 times as many.
+    assert (metrics.quantity.high, str(metrics.at_most)) == (30, "9.00")
+
+
+def test_no_metric_is_charged_for_more_than_all_hours() -> None:
+    """Two minutes on both sides of an hour are two hours of data, taken for at most a month."""
+    [metrics, *_] = estimated({("A", HOUR - 60): 1, ("A", HOUR + 59): 1}).bill.tracker
+
+    assert (metrics.quantity.likely, str(metrics.dollars)) == (1, "0.30")
 
 
 def test_tiers_by_hand() -> None:
@@ -150,9 +187,9 @@ def test_tiers_go_on_from_set_to_set() -> None:
     found = estimated(calls, Choice(metrics=("api", "outcomes")), 25_000, outcome="failed")
 
     assert [(str(i.dollars), str(i.at_most)) for i in found.bill.tracker[:3]] == [
-        ("2400.00", "2400.00"),
-        ("1200.00", "1200.00"),  # 2,000 at $0.30, 6,000 at $0.10
-        ("1.20", "1.20"),
+        ("3.33", "2400.00"),  # 8,000 hours
+        ("3.33", "1200.00"),  # 2,000 at $0.30, 6,000 at $0.10
+        ("3.60", "1.20"),
     ]
 
 
@@ -209,16 +246,31 @@ def test_the_last_month_of_a_long_sample() -> None:
 
     assert (found.sample.calls, found.sample.left_out, found.usage.calls) == (3, 7, 3)
     assert found.usage.sets[0].metrics == Range(1, 1, 1)
-    assert any("7 calls from more than 30 days before" in note for note in found.notes)
+    assert [each for each in found.warnings if "7 calls from more than 30 days before" in each]
 
 
-def test_a_short_sample_is_warned_of() -> None:
-    """Less than a day is extrapolated, less than an hour as if it were one; both are said."""
-    found = estimated({("A", 0): 1, ("A", 60): 1})
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1, "only 1 second, taken for an hour, and"),
+        (42, "only 42 seconds, taken for an hour, and"),
+        (61, "only 2 minutes, taken for an hour, and"),
+        (9_000, "only 2.5 hours, and"),
+    ],
+)
+def test_a_short_sample_is_warned_of(seconds: int, words: str) -> None:
+    """A sample of less than a day says so before any number, in JSON too."""
+    found = estimated({("A", 0): 1, ("A", seconds - 1): 1})
 
-    assert found.usage.calls == 2 * 720
-    assert any("has 2 minutes, which count as an hour, and" in note for note in found.notes)
-    assert not any("The sample has" in note for note in estimated(TEN_DAYS).notes)
+    first, *_ = lines(found, "table")
+    assert words in first
+    assert json.loads("\n".join(lines(found, "json")))["warnings"] == [first]
+
+
+def test_a_sample_of_minutes_counts_as_an_hour() -> None:
+    """Less than an hour is taken for one; a sample of days has no warning."""
+    assert estimated({("A", 0): 1, ("A", 60): 1}).usage.calls == 2 * 720
+    assert estimated(TEN_DAYS).warnings == []
 
 
 def test_the_unit_of_a_short_sample() -> None:
@@ -280,7 +332,7 @@ def test_the_predecessor_has_no_rules() -> None:
     assert found.usage.sets[0].sought.low == 1
     assert found.usage.predecessor_metrics.low == 2
     assert found.usage.predecessor_requests == 90
-    assert old.dollars >= Decimal("0.60")
+    assert old.at_most >= Decimal("0.60")
 
 
 # --- how many metrics ---------------------------------------------------------------------------
@@ -436,7 +488,7 @@ def test_prices_of_ones_own(tmp_path: Path) -> None:
     assert prices.prices["metric"].cost(20_000) == 10_000
     assert prices.prices["alarm"] == PRICES.prices["alarm"]
     assert prices.rest[:2] == ("putMetricData", "alarm")
-    said = list(lines(replace(estimated(TEN_DAYS), prices=prices), "table"))[1:3]
+    said = list(lines(replace(estimated(TEN_DAYS), prices=prices), "table"))[3:5]
     assert said[0] == "list prices of eu-x-1, 2026-12-01, before taxes and free tiers"
     assert said[1].startswith("but for putMetricData, alarm, ")
     assert said[1].endswith(": those of us-east-1")
@@ -648,11 +700,13 @@ def test_the_table_is_aligned(trail: Path) -> None:
     done = run(trail, "--metrics", "api,callers")
 
     rows = [line for line in done.stdout.splitlines() if re.search(r"\d\.\d\d$", line)]
-    first = done.stdout.split("\n\n")[1].splitlines()
+    head, tracker, *_ = done.stdout.split("\n\n")
+    first = tracker.splitlines()
     cents = [round(100 * float(line.split()[-3].replace(",", ""))) for line in first[1:-1]]
     assert done.returncode == 0
     assert {len(line) for line in rows} == {94}
     assert sum(cents) == round(100 * float(first[-1].split()[1].replace(",", "")))
+    assert head.startswith(f"${first[-1].split()[1]} a month is likely to be charged")
     assert "records: 2,000 counted" in done.stderr
 
 
@@ -663,6 +717,8 @@ def test_json_is_the_same_estimate(trail: Path) -> None:
 
     assert done.returncode == 0
     assert found["sample"]["calls"] == 2_000
+    dollars = [line["dollars"] for line in found["bill"]["tracker"]]
+    assert found["dollarsAMonth"]["tracker"]["likely"] == pytest.approx(sum(dollars))
     assert found["bill"]["tracker"][1]["dollars"] == 3.6
     assert found["prices"]["prices"]["metric"]["tiers"][0] == [10_000, 0.3]
     counts = subprocess.run(

@@ -163,6 +163,7 @@ def test_what_was_written_is_what_is_there(tmp_path: Path) -> None:
     good = [e for e in elements if usable(e)]
     ids = Counter(e["eventID"] for e in good if e["eventCategory"] != "Insight")
     assert written.logs == len(objects)
+    assert written.insight_logs == sum("/CloudTrail-Insight/" in key for key in packed) == 2
     assert written.digests == sum("/CloudTrail-Digest/" in key for key in packed)
     assert written.logs + written.digests == len(packed)
     assert written.records == len(elements)
@@ -291,6 +292,61 @@ def test_the_culprit_calls_most_and_others_are_throttled_most(trail: Trail) -> N
     assert len(throttled) >= 5
 
 
+def seconds(calls: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    """The *calls* of each second, in order."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for call in sorted(calls, key=lambda call: str(call["eventTime"])):
+        moment = datetime.strptime(call["eventTime"], "%Y-%m-%dT%H:%M:%S%z")
+        found.setdefault(int(moment.timestamp()), []).append(call)
+    return found
+
+
+@pytest.mark.parametrize("events", [800, 2_000, 20_000, 200_000])
+def test_the_incident_uses_up_the_default_quota(tmp_path: Path, events: int) -> None:
+    """Calls are throttled when the bucket of 100 and 20 a second is empty, and not otherwise."""
+    written = sample.write(tmp_path, events=events, days=1)
+    start, end = (moment.timestamp() for moment in written.incident)
+    describing = [
+        call
+        for call in read(tmp_path, written).calls()
+        if call["eventName"] == "DescribeInstances"
+        and (call["recipientAccountId"], call["awsRegion"]) == ("111122223333", "us-east-1")
+    ]
+
+    tokens, before, throttled = 100.0, start, 0
+    for second, calls in seconds(describing).items():
+        if start <= second < end:
+            refused = [call for call in calls if call.get("errorCode", "").endswith("Exceeded")]
+            tokens = min(100, tokens + 20 * (second - before))
+            before = second
+            tokens -= len(calls) - len(refused)
+            throttled += len(refused)
+            assert tokens > -5  # what the daily round calls besides
+            assert not refused or tokens < 1
+            tokens = max(0, tokens)
+    assert throttled > 0.2 * min(events // 4, events * 0.04)
+
+
+def test_the_worst_second_is_over_the_quota(trail: Trail) -> None:
+    """The default trail's incident has seconds with more calls than pass at once."""
+    start, end = (f"{moment:%Y-%m-%dT%H:%M}" for moment in trail.written.incident)
+    describing = [
+        call
+        for call in trail.calls()
+        if call["eventName"] == "DescribeInstances" and start <= call["eventTime"] < end
+    ]
+
+    assert max(map(len, seconds(describing).values())) > 100 + 20
+
+
+def test_a_tiny_trail_has_no_throttling(tmp_path: Path) -> None:
+    """Too few calls to use up a quota are not throttled."""
+    trail = read(tmp_path, sample.write(tmp_path, events=300, days=1))
+
+    codes = {str(call.get("errorCode")) for call in trail.calls()}
+    assert "Client.RequestLimitExceeded" not in codes
+
+
 def test_requests_are_only_limited_during_the_incident(trail: Trail) -> None:
     """The code that the incident is about is met in its place and time and nowhere else."""
     limited = [c for c in trail.calls() if c.get("errorCode") == "Client.RequestLimitExceeded"]
@@ -356,7 +412,7 @@ def test_digests_list_the_objects_and_hold_no_records(trail: Trail) -> None:
 @pytest.mark.parametrize("broken", [0, 1, 7, 40])
 def test_exactly_so_many_elements_are_broken(tmp_path: Path, broken: int) -> None:
     """As many elements as asked for are no records, spread over objects."""
-    trail = read(tmp_path, sample.write(tmp_path, events=900, broken=broken))
+    trail = read(tmp_path, sample.write(tmp_path, events=3_000, broken=broken))
     bad = {
         key: sum(not usable(record) for record in records) for key, records in trail.objects.items()
     }

@@ -528,7 +528,7 @@ def test_no_capability_but_iam(group: str) -> None:
 @pytest.mark.parametrize("name", ["NewTrailBucket", "FailedEvents"])
 def test_buckets(name: str) -> None:
     """Each bucket is encrypted, closed to the public, emptied in time, and outlives the stack."""
-    made = stack(LogRetentionInDays="90")
+    made = stack(LogRetentionInDays="90", NewTrailRetentionInDays="400")
     bucket = made[name]
 
     assert bucket == {
@@ -548,14 +548,61 @@ def test_buckets(name: str) -> None:
             "Rules": [
                 {
                     "Status": "Enabled",
-                    "ExpirationInDays": {"NewTrailBucket": "90", "FailedEvents": 30}[name],
+                    "ExpirationInDays": {"NewTrailBucket": "400", "FailedEvents": 30}[name],
                     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
                 }
             ]
         },
     }
-    assert made.resources[name]["DeletionPolicy"] == "Retain"
+    assert made.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert made.resources[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_bucket_of_a_new_trail_keeps_a_year() -> None:
+    """An audit log is kept for a year unless told otherwise; its parameter explains an update."""
+    (rule,) = stack()["NewTrailBucket"]["LifecycleConfiguration"]["Rules"]
+    said = read()[0]["Parameters"]["NewTrailRetentionInDays"]["Description"]
+
+    assert rule["ExpirationInDays"] == 365
+    assert "An update holds for the files that are there already" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("CloudTrailLogGroupName", "deleted with the stack, and also by an update that names"),
+        ("MetricSets", "separated by commas without spaces"),
+        (
+            "KeepRules",
+            "FIELD=GLOB of eventName, eventSource or awsRegion, several separated by one",
+        ),
+        ("AlarmEmail", "With neither this nor AlarmTopicArn nobody is told."),
+    ],
+)
+def test_parameters_say_what_they_do(name: str, words: str) -> None:
+    """The description of a parameter says what it takes, and what choosing it brings about."""
+    assert words in read()[0]["Parameters"][name]["Description"]
+
+
+BOUNDARY = "arn:aws:iam::123456789012:policy/edge/boundary"
+
+
+@BOTH
+def test_roles_of_a_guarded_account(group: str) -> None:
+    """Each role gets the boundary and the path that are given; without them it has neither."""
+    given = {"PermissionsBoundaryArn": BOUNDARY, "RolePath": "/trackers/"}
+
+    def kept(made: Stack) -> list[dict[str, str]]:
+        bodies = [body for body in made.resources.values() if body["Type"] == "AWS::IAM::Role"]
+        return [
+            {k: v for k, v in body["Properties"].items() if k in {"PermissionsBoundary", "Path"}}
+            for body in bodies
+        ]
+
+    number = 1 if group else 2
+    guarded = {"PermissionsBoundary": BOUNDARY, "Path": "/trackers/"}
+    assert kept(stack(CloudTrailLogGroupName=group)) == [{}] * number
+    assert kept(stack(CloudTrailLogGroupName=group, **given)) == [guarded] * number
 
 
 @BOTH
@@ -762,6 +809,13 @@ def accepts(name: str, value: str) -> bool:
         ("AlarmTopicArn", ["", TOPIC, "arn:aws-cn:sns:cn-north-1:123456789012:t"], ["ops", KEY]),
         ("KmsKeyArn", ["", KEY], ["alias/x", "1234abcd", TOPIC]),
         ("LogRetentionInDays", ["1", "7", "3653"], ["0", "2", "8"]),
+        ("NewTrailRetentionInDays", ["1", "365", "2557"], ["0", "36501"]),
+        (
+            "PermissionsBoundaryArn",
+            ["", BOUNDARY, "arn:aws-cn:iam::aws:policy/PowerUserAccess"],
+            ["boundary", TOPIC, "arn:aws:iam::123456789012:role/r"],
+        ),
+        ("RolePath", ["", "/", "/trackers/", "/a/b_c/"], ["trackers", "/trackers", "//", "/a b/"]),
         ("Architecture", ["arm64", "x86_64"], ["arm", ""]),
         ("MemorySize", ["128", "10240"], ["64", "10241"]),
         ("Timeout", ["10", "900"], ["1", "901"]),
@@ -803,7 +857,8 @@ def test_variables_fit_the_environment() -> None:
     made = stack(**longest, LedgerDown="publish", MetricBudget="25000", DenialsAbove="1")
     variables = made["APITrackerLambdaFunction"]["Environment"]["Variables"]
     table = "t" * 255
-    role = "arn:aws-us-gov:iam::123456789012:role/" + "r" * 64
+    path = "/" + "p" * (parameters["RolePath"]["MaxLength"] - 2) + "/"
+    role = f"arn:aws-us-gov:iam::123456789012:role{path}" + "r" * 64
     values = {**variables, "APITRACKER_LEDGER": table, "APITRACKER_OWN_ROLE": role}
 
     assert len(json.dumps(values, separators=(",", ":"))) <= 4_096
@@ -882,6 +937,7 @@ def test_variables_are_settings() -> None:
 
 ALARMS = {
     "FunctionErrors": ("AWS/Lambda", "Errors"),
+    "FunctionThrottled": ("AWS/Lambda", "Throttles"),
     "NoInvocations": ("AWS/Lambda", "Invocations"),
     "EventsKept": ("AWS/Lambda", "AsyncEventsDropped"),
     "EventsLost": ("AWS/Lambda", "DestinationDeliveryFailures"),
@@ -893,7 +949,7 @@ ALARMS = {
 }
 """What each alarm on the tracker itself watches, but for the one that calculates."""
 
-PASSING = {"FunctionErrors", "NoInvocations", "CallsLate"}
+PASSING = {"FunctionErrors", "FunctionThrottled", "NoInvocations", "CallsLate"}
 """The alarms on what can pass by itself."""
 
 OF_THE_FUNCTION = [{"Name": "FunctionName", "Value": "<APITrackerLambdaFunction>"}]
@@ -922,13 +978,23 @@ def test_alarms() -> None:
 
 @pytest.mark.parametrize("name", sorted(ALARMS.keys() - PASSING))
 def test_alarms_on_what_must_not_be(name: str) -> None:
-    """One is enough: what must not happen at all rings when it happens once."""
+    """One is enough: an alarm on what must not happen at all fires when it happens once."""
     alarm = stack()[name]
 
     assert alarm["Statistic"] == "Sum"
     assert alarm["EvaluationPeriods"] == 1
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
     assert alarm["Period"] == (86_400 if name == "BudgetReached" else 300)
+
+
+def test_alarm_on_throttles() -> None:
+    """It fires if Lambda holds the function back in two of three periods, not for a moment."""
+    alarm = stack()["FunctionThrottled"]
+
+    assert alarm["Statistic"] == "Sum"
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (300, 3)
+    assert alarm["DatapointsToAlarm"] == 2
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
 
 
 def test_alarm_on_lateness() -> None:
@@ -942,7 +1008,7 @@ def test_alarm_on_lateness() -> None:
 
 
 def test_alarm_on_the_balance() -> None:
-    """What is received and not accounted for rings, and so does what is accounted for twice."""
+    """It fires on what is received and not accounted for, and on what is accounted for twice."""
     alarm = stack(MetricNamespace="Ours")["BalanceBroken"]
     calculated, *metrics = alarm["Metrics"]
 
@@ -1074,6 +1140,10 @@ LOG = "aws logs tail /aws/lambda/<APITrackerLambdaFunction> --since"
     ("name", "way_on"),
     [
         ("FunctionErrors", [f"{LOG} 1h", "bucket <FailedEvents>"]),
+        (
+            "FunctionThrottled",
+            ["get-function-concurrency --function-name <APITrackerLambdaFunction>"],
+        ),
         ("NoInvocations", ["log group <NewTrailCWLogGroup>"]),
         ("EventsKept", [f"{LOG} 6h", "apitracker redrive --stack cloudwatch-api-tracker"]),
         ("EventsLost", ["role <APITrackerLambdaFunctionRole>", "apitracker reconcile s3://"]),
@@ -1112,10 +1182,45 @@ def test_notifications(email: str, topic: str) -> None:
             "Protocol": "email",
             "Endpoint": email,
         }
-        (statement,) = statements(made["AlarmTopicPolicy"])
+        statement, denied = statements(made["AlarmTopicPolicy"])
         assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
         assert statement["Action"] == "sns:Publish"
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
+        assert denied == {
+            "Sid": "OnlyTls",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "sns:Publish",
+            "Resource": "<AlarmTopic>",
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+
+
+EMAIL = {"AlarmEmail": "ops@example.com"}
+CONFIRMED = "ops@example.com, once it has confirmed the subscription"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "NOBODY is told. Deploy again with AlarmEmail or AlarmTopicArn"),
+        (EMAIL, CONFIRMED),
+        ({"AlarmTopicArn": TOPIC}, TOPIC),
+        ({**EMAIL, "AlarmTopicArn": TOPIC}, f"{CONFIRMED}, and {TOPIC}"),
+        (
+            {**EMAIL, "CreateAlarms": "false"},
+            "NOBODY is told, as the stack has no alarms. Deploy again with CreateAlarms=true",
+        ),
+        (
+            {"CreateAlarms": "false", "DenialsAbove": "5"},
+            "NOBODY is told. Deploy again with AlarmEmail or AlarmTopicArn",
+        ),
+        ({**EMAIL, "CreateAlarms": "false", "DenialsAbove": "5"}, CONFIRMED),
+    ],
+)
+def test_the_stack_says_who_is_told(given: dict[str, str], said: str) -> None:
+    """An output says who is told when an alarm fires, and loudly if it is nobody."""
+    assert stack(**given).outputs["Notifications"] == said
 
 
 def test_without_alarms_and_dashboard() -> None:

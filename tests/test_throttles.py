@@ -625,7 +625,25 @@ def test_sample_names_the_culprit_and_the_denied(trail: Path, source: list[str])
     victims = sorted(throttled[0]["callers"], key=lambda c: c["refused"] / c["calls"])
     assert victims[0]["caller"] == CULPRIT  # who is seldom throttled itself
     assert throttled[0]["defaultQuota"]["burst"] == 100
+    assert throttled[0]["worstSecond"]["calls"] > 100 + 20
     assert [incident["callers"][0]["caller"] for incident in denied[:9]] == [DENIED_CALLER] * 9
+
+
+def test_no_quota_is_printed_beside_fewer_calls(trail: Path) -> None:
+    """Wherever the synthetic trail has throttles of a known quota, the worst second is above it."""
+    throttled = json.loads(run(trail, "throttles", "--format", "json").stdout)
+    known = [incident for incident in throttled if "defaultQuota" in incident]
+
+    assert (
+        [
+            incident["eventName"]
+            for incident in known
+            if incident["worstSecond"]["calls"]
+            > (incident["defaultQuota"]["burst"] or incident["defaultQuota"]["rate"])
+        ]
+        == ["DescribeInstances"]
+        == [incident["eventName"] for incident in known]
+    )
 
 
 @pytest.mark.parametrize("command", ["throttles", "denials"])

@@ -94,6 +94,7 @@ def test_second_deployment(here: Account) -> None:
         "EventsKept",
         "EventsLost",
         "FunctionErrors",
+        "FunctionThrottled",
         "NoInvocations",
         "PagesInDoubt",
         "RecordsRejected",
@@ -133,12 +134,16 @@ def test_alarms_and_dashboard(here: Account) -> None:
         ("AWS/Lambda", "DestinationDeliveryFailures"),
         ("AWS/Lambda", "Errors"),
         ("AWS/Lambda", "Invocations"),
+        ("AWS/Lambda", "Throttles"),
     }
     assert all(alarm["AlarmActions"] == [made["AlarmTopic"]] for alarm in alarms)
     assert made["APITrackerLambdaFunction"] in dashboard["DashboardBody"]
     assert json.loads(dashboard["DashboardBody"])["widgets"]
     assert here.outputs["DashboardConsole"].endswith(f"name={here.name}-us-east-1")
     assert here.outputs["FunctionName"] == made["APITrackerLambdaFunction"]
+    assert here.outputs["Notifications"] == (
+        "ops@example.com, once it has confirmed the subscription"
+    )
 
 
 def test_ledger_and_failed_events(here: Account) -> None:
@@ -172,6 +177,25 @@ def test_ledger_and_failed_events(here: Account) -> None:
         "APITRACKER_RECORDED": "",
         "APITRACKER_OWN_ROLE": role["Arn"],
     }
+
+
+def test_a_guarded_account(here: Account) -> None:
+    """A boundary and a path deploy; the function knows its role by an ARN with the path."""
+    here.deploy(
+        here.package,
+        CloudTrailLogGroupName=here.group,
+        PermissionsBoundaryArn="arn:aws:iam::aws:policy/PowerUserAccess",
+        RolePath="/trackers/",
+    )
+
+    made = here.resources
+    role = here.client("iam").get_role(RoleName=made["APITrackerLambdaFunctionRole"])["Role"]
+    function = here.client("lambda").get_function_configuration(
+        FunctionName=made["APITrackerLambdaFunction"]
+    )
+    assert role["Path"] == "/trackers/"  # the local AWS keeps no boundary of a template's role
+    assert function["Environment"]["Variables"]["APITRACKER_OWN_ROLE"] == role["Arn"]
+    assert here.outputs["Notifications"].startswith("NOBODY is told.")
 
 
 def test_metric_sets(here: Account) -> None:

@@ -77,12 +77,12 @@ def test_the_figures_are_those_of_the_command_line(open_page: Open, site: str) -
     page = open_page(site)
 
     expect(figure(page, "Calls")).to_have_text("20,000")
-    expect(figure(page, "Throttled")).to_have_text("1.7%")
+    expect(figure(page, "Throttled")).to_have_text("1.5%")
     expect(page.locator("#title")).to_have_text("All calls")
-    assert cells(page, "apis", 0) == ["sts: AssumeRole", "2,539", "0", "15", "0"]
-    assert cells(page, "apis", 1)[:2] == ["ec2: DescribeInstances", "1,339"]
+    assert cells(page, "apis", 0) == ["sts: AssumeRole", "2,614", "0", "16", "0"]
+    assert cells(page, "apis", 1)[:2] == ["ec2: DescribeInstances", "1,524"]
     expect(page.locator(".legend li")).to_have_count(8)
-    expect(page.locator(".legend li").first).to_have_text("sts3,266")
+    expect(page.locator(".legend li").first).to_have_text("sts3,345")
 
 
 def test_a_brush_zooms_and_back_widens(open_page: Open, site: str) -> None:
@@ -115,7 +115,7 @@ def test_the_incident_is_found_with_the_keyboard(open_page: Open, site: str) -> 
     page.wait_for_url("**until=2026-10-30T14**")
 
     assert dict(query(page)) == {"since": "2026-10-30T14:00Z", "until": "2026-10-30T14:20Z"}
-    expect(figure(page, "Throttled")).to_have_text("26.9%")
+    expect(figure(page, "Throttled")).to_have_text("28.4%")
 
 
 def test_changes_are_against_the_time_before(open_page: Open, site: str) -> None:
@@ -133,7 +133,7 @@ def test_what_calls_are_stacked_by(open_page: Open, site: str) -> None:
     page = open_page(site)
     page.get_by_role("button", name="outcome", exact=True).click()
     expect(page.locator(".legend li")).to_have_text(
-        ["ok18,792", "failed622", "throttled349", "denied237"]
+        ["ok18,903", "failed566", "throttled304", "denied227"]
     )
     expect(page.get_by_role("button", name="outcome", exact=True)).to_have_attribute(
         "aria-pressed", "true"
@@ -152,20 +152,20 @@ def test_clicks_narrow_and_crumbs_widen(open_page: Open, site: str) -> None:
     expect(page.locator("#title")).to_have_text("ec2")
     table(page, "apis").get_by_role("link", name="ec2: DescribeInstances").first.click()
     expect(page.locator("#title")).to_have_text("ec2 DescribeInstances")
-    expect(figure(page, "Calls")).to_have_text("1,339")
-    table(page, "callers").get_by_role("link", name="role/inventory-scanner").click()
+    expect(figure(page, "Calls")).to_have_text("1,524")
+    table(page, "callers").get_by_role("link", name="role/inventory-scanner").first.click()
     expect(figure(page, "Calls")).to_have_text("606")
     crumbs = page.locator("#crumbs li")
     expect(crumbs).to_have_count(4)
     address = page.url
 
     crumbs.nth(2).get_by_role("link").first.click()
-    expect(figure(page, "Calls")).to_have_text("1,339")
+    expect(figure(page, "Calls")).to_have_text("1,524")
     page.get_by_role("link", name="Remove API DescribeInstances").click()
     expect(page.locator("#title")).to_have_text("ec2")
     page.get_by_role("link", name="All calls").click()
     expect(figure(page, "Calls")).to_have_text("20,000")
-    for calls in ("3,258", "1,339", "606"):
+    for calls in ("3,287", "1,524", "606"):
         page.go_back()
         expect(figure(page, "Calls")).to_have_text(calls)
     expect(figure(open_page(address), "Calls")).to_have_text("606")
@@ -197,7 +197,7 @@ def test_what_is_pointed_at_keeps_its_place(open_page: Open, site: str) -> None:
     page = open_page(f"{site}?where=eventSource=ec2.amazonaws.com")
     held = hold(page, "**/api/top?*by=minute*")
     table(page, "apis").get_by_role("link", name="ec2: DescribeInstances").first.click()
-    expect(figure(page, "Calls")).to_have_text("1,339")
+    expect(figure(page, "Calls")).to_have_text("1,524")
     expect(table(page, "callers").locator("tbody")).to_contain_text("606")
     place = table(page, "callers").bounding_box()
     expect(page.locator(".own code")).to_have_count(0)
@@ -250,8 +250,8 @@ def test_one_api_has_its_alarm_and_its_cost(open_page: Open, site: str) -> None:
 
     expect(commands).to_have_text(
         [
-            f"apitracker alarm --above 44 --per 1m --any-region {API}",
-            f"apitracker alarm --above 687 --per 1h --any-region {API}",
+            f"apitracker alarm --above 200 --per 1m --any-region {API}",
+            f"apitracker alarm --above 814 --per 1h --any-region {API}",
         ]
     )
     expect(page.locator(".own")).to_contain_text("3 metrics, $0.90 a month")
@@ -293,7 +293,7 @@ def test_exports_are_all_rows_of_what_is_shown(open_page: Open, site: str, form:
     text = downloading.value.path().read_text("utf-8")
     rows = list(csv.DictReader(io.StringIO(text))) if form == "CSV" else json.loads(text)
 
-    assert sum(int(row["calls"]) for row in rows) == 349
+    assert sum(int(row["calls"]) for row in rows) == 304
     assert len(rows) == int(table(page, "callers").locator(".total").inner_text())
 
 
@@ -477,10 +477,10 @@ def test_a_report_is_one_file_that_opens_offline(
     page = open_page(path.as_uri())
 
     expect(figure(page, "Calls")).to_have_text("20,000")
-    assert cells(page, "apis", 0) == ["sts: AssumeRole", "2,539", "0", "15", "0"]
+    assert cells(page, "apis", 0) == ["sts: AssumeRole", "2,614", "0", "16", "0"]
     expect(page.locator(".incidents tbody tr").first).to_contain_text("role/inventory-scanner")
     expect(page.locator(".adds-up")).to_contain_text("It adds up")
     page.get_by_role("button", name="outcome", exact=True).click()
-    expect(page.locator(".legend li").first).to_have_text("ok18,792")
+    expect(page.locator(".legend li").first).to_have_text("ok18,903")
     expect(page.locator("main a")).to_have_count(0)
     assert "http://" not in re.sub(r"http://www\.w3\.org/\S*", "", path.read_text("utf-8"))

@@ -1,5 +1,6 @@
 """Commands that count, on a laptop: count, ingest, top, throttles, denials, sample."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +27,7 @@ from apitracker.cli.output import (
 )
 from apitracker.core.selection import parse_selection
 from apitracker.core.tally import require_fields
+from apitracker.core.times import write as write_time
 from apitracker.errors import UsageError
 from apitracker.local.readings import Question
 from apitracker.local.totals import Balance, total
@@ -65,7 +67,7 @@ def count(  # noqa: PLR0913 - options of a command
       apitracker count trail
       apitracker count trail --by minute,eventName,awsRegion,eventSource --format csv -o counts.csv
       apitracker count trail --by caller,eventName --where outcome=throttled
-      apitracker count trail --by hour --since 2d --where eventSource=s3.*
+      apitracker count trail --by hour --since 2d --where 'eventSource=s3.*'
       aws cloudtrail lookup-events | apitracker count -
       apitracker count s3://bucket/AWSLogs/111122223333/CloudTrail --since 7d
 
@@ -224,7 +226,7 @@ def throttles(settings: Settings, /, **options: Any) -> None:
     \b
     Examples:
       apitracker throttles
-      apitracker throttles --since 24h --where eventSource=ec2.*
+      apitracker throttles --since 24h --where 'eventSource=ec2.*'
       apitracker throttles trail --where 'caller=*:role/deployer'
       apitracker throttles s3://bucket/AWSLogs/111122223333/CloudTrail --since 2h --format json
 
@@ -315,21 +317,38 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
 @click.option("--days", default=3, show_default=True, help="Over how many days.")
 @click.option("--seed", default=1, show_default=True, help="Another seed is another trail.")
 @click.option("--broken", default=0, show_default=True, help="How many malformed records.")
-def sample(folder: Path, events: int, days: int, seed: int, broken: int) -> None:
+@click.option("--until", type=Time(), help="Where it ends.  [default: now]")
+def sample(  # noqa: PLR0913 - options of a command
+    *, folder: Path, events: int, days: int, seed: int, broken: int, until: int | None
+) -> None:
     """
     Write a synthetic trail that looks real.
 
     It is laid out as CloudTrail does it in S3.
 
     Several accounts and regions, days and nights, a throttling incident with a culprit, a burst
-    of denials, sign-ins, duplicates. All of it is invented; the same seed gives the same bytes.
+    of denials, sign-ins, duplicates. All of it is invented. It ends now, so that --since 24h finds
+    something in it; with the same --seed and --until the bytes are the same. From 800 calls on the
+    incident is large enough to use up the quota.
 
     \b
     Examples:
       apitracker sample trail
+      apitracker sample trail --until 2026-10-31
       apitracker sample trail --events 1000000 --days 30 --broken 5
     """
     from apitracker.local.sample import write
 
-    written = write(folder, events=events, days=days, seed=seed, broken=broken)
-    say(f"{folder}: wrote {written.logs:,} logs with {written.records:,} records")
+    end = datetime.now(UTC) if until is None else datetime.fromtimestamp(until, UTC)
+    written = write(folder, events=events, days=days, seed=seed, broken=broken, until=end)
+    start = int(written.incident.start.timestamp())
+    say(
+        f"{folder}: wrote {written.logs - written.insight_logs:,} logs;"
+        f" {written.records - written.skipped:,} records: {written.calls:,} calls,"
+        f" {written.duplicates:,} duplicates, {written.rejected:,} malformed"
+    )
+    say(
+        f"not counted when the folder is read: {written.skipped:,} insight records in"
+        f" {written.insight_logs:,} logs, {written.digests:,} digests"
+    )
+    say(f"the throttling incident begins at {write_time('minute', start)}")

@@ -5,7 +5,6 @@ What a tracker costs a month, and what has to be known of it, by item and as tex
 ledger is here; docs/costs.md says why.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from math import ceil
@@ -37,7 +36,7 @@ WRITE_BYTES, READ_BYTES = 1_024, 4_096  # of a unit of DynamoDB
 
 # The stack: tests/test_estimate.py compares.
 OWN_METRICS: Final = 12
-ALARM_METRICS: Final = 14
+ALARM_METRICS: Final = 15
 DASHBOARDS: Final = 1
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutMetricFilter.html
@@ -48,7 +47,11 @@ CENT: Final = Decimal("0.01")
 
 
 class Item(Struct, frozen=True, rename="camel"):
-    """A line of the bill: how much of something, the likely *dollars*, and those *at_most*."""
+    """
+    A line of the bill: how much of something, the *dollars* likely to be charged, those *at_most*.
+
+    Metrics are likely to be charged by the hour, and at most for the whole month.
+    """
 
     name: str
     price: str
@@ -58,7 +61,7 @@ class Item(Struct, frozen=True, rename="camel"):
 
 
 class Alternative(Struct, frozen=True, rename="camel"):
-    """Another way to the same answers: what it costs, and what has to be known of it."""
+    """Another way to the same answers, with its *dollars* as in `Item`, and *notes* on it."""
 
     name: str
     dollars: Decimal
@@ -70,20 +73,27 @@ class Bill(Struct, frozen=True, rename="camel"):
     """
     The dollars of a month: of the tracker, and of a trail of its own beside another.
 
-    *prorated* is what the metrics cost if AWS charges each for the hours in which it has data;
-    *free* is what of the tracker an account pays nothing for that has no other use of these things.
+    *metrics_by_hour* is the part of the likely dollars that is for metrics, and *metrics_by_month*
+    the cost of the same metrics if each had data in every hour. *free* is what of the tracker an
+    account pays nothing for that has no other use of these things.
     """
 
     tracker: list[Item]
     trail: list[Item]
-    prorated: Decimal
+    metrics_by_hour: Decimal
+    metrics_by_month: Decimal
     free: Decimal
     alternatives: list[Alternative]
 
 
 class Estimate(Struct, frozen=True):
-    """What a month comes to and costs at *prices*; *notes* are what has to be known of it."""
+    """
+    What a month comes to and costs at *prices*.
 
+    *warnings* are what makes the figures doubtful, to be read before them; *notes* explain them.
+    """
+
+    warnings: list[str]
     sample: Span
     usage: Usage
     bill: Bill
@@ -107,14 +117,15 @@ def estimate(  # noqa: PLR0913 - what an estimate is made of
     """
     span, usage = measure(counts, by, choice, budget=budget, record_bytes=record_bytes)
     costs = bill(usage, prices)
-    return Estimate(span, usage, costs, prices, list(_notes(span, usage, costs, budget)))
+    notes = list(_notes(usage, costs, budget))
+    return Estimate(list(_warnings(span)), span, usage, costs, prices, notes)
 
 
 def bill(usage: Usage, prices: Prices) -> Bill:
     """Say what *usage* costs at *prices*."""
     tracker = _Lines(prices)
     for each in usage.sets:
-        tracker.add(f"metrics of {each.name}", "metric", each.metrics)
+        tracker.add(f"metrics of {each.name}", "metric", each.metrics, hours=each.metric_hours)
     tracker.add("metrics of the tracker itself", "metric", OWN_METRICS)
     tracker.add("PutMetricData requests", "putMetricData", usage.requests)
     tracker.add("Lambda invocations", "invocation", usage.payloads)
@@ -130,12 +141,13 @@ def bill(usage: Usage, prices: Prices) -> Bill:
     size = usage.record_bytes + EVENT_BYTES
     trail.add("bytes of records to its log group", "logs", usage.management * size)
     trail.add("files of logs and digests", "put", usage.files + usage.digests)
-    hours = sum(each.metric_hours for each in usage.sets)
-    prorated = prices.prices["metric"].cost(ceil(hours / HOURS) + OWN_METRICS)
+    metrics = [item for item in tracker.items if item.price == "metric"]
+    number = sum(item.quantity.likely for item in metrics)
     return Bill(
         tracker.items,
         trail.items,
-        prorated.quantize(CENT, ROUND_HALF_UP),
+        dollars(metrics)[0],
+        prices.prices["metric"].cost(number).quantize(CENT, ROUND_HALF_UP),
         tracker.free(),
         list(_alternatives(usage, prices)),
     )
@@ -146,26 +158,30 @@ class _Lines:
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices.prices
-        self._likely: Counter[str] = Counter()
-        self._high: Counter[str] = Counter()
+        self._likely: dict[str, Decimal] = {}
+        self._high: dict[str, Decimal] = {}
         self.items: list[Item] = []
 
-    def add(self, name: str, price: str, quantity: Range | int) -> None:
-        """Add a line."""
+    def add(
+        self, name: str, price: str, quantity: Range | int, *, hours: int | None = None
+    ) -> None:
+        """Add a line; what is charged by the hour is likely to be charged for *hours* in sum."""
         if isinstance(quantity, int):
             quantity = Range(quantity, quantity, quantity)
+        likely = Decimal(quantity.likely) if hours is None else Decimal(hours) / HOURS
+        had, had_at_most = (each.get(price, Decimal(0)) for each in (self._likely, self._high))
         cost = self._prices[price].cost
-        dollars = cost(quantity.likely, after=self._likely[price])
-        most = cost(quantity.high, after=self._high[price])
-        self._likely[price] += quantity.likely
-        self._high[price] += quantity.high
+        dollars = cost(likely, after=had)
+        most = cost(quantity.high, after=had_at_most)
+        self._likely[price] = had + likely
+        self._high[price] = had_at_most + quantity.high
         cents = (each.quantize(CENT, ROUND_HALF_UP) for each in (dollars, most))
         self.items.append(Item(name, price, quantity, *cents))
 
     def free(self) -> Decimal:
         """Say what of all lines free tiers pay for."""
         each = ((self._prices[name], n) for name, n in self._likely.items())
-        free = (price.cost(min(n, price.free)) for price, n in each)
+        free = (price.cost(min(n, Decimal(price.free))) for price, n in each)
         return sum(free, Decimal(0)).quantize(CENT, ROUND_HALF_UP)
 
 
@@ -216,7 +232,7 @@ def _alternatives(usage: Usage, prices: Prices) -> Iterator[Alternative]:
     """Price other ways to the same answers, as far as they are ways."""
     filters, insights, predecessor = _Lines(prices), _Lines(prices), _Lines(prices)
     for each in usage.sets:
-        filters.add(each.name, "metric", each.sought)
+        filters.add(each.name, "metric", each.sought, hours=each.sought_hours)
         insights.add(each.name, "insightRule", 1)
         insights.add(each.name, "insightEvent", each.calls)
     needed = sum(each.sought.likely for each in usage.sets)
@@ -230,24 +246,39 @@ def _alternatives(usage: Usage, prices: Prices) -> Iterator[Alternative]:
     ranks = "a rule for each set, which ranks callers or APIs and makes no metrics of them"
     yield Alternative("Contributor Insights", *dollars(insights.items), [ranks])
     if any(each.name == API.name for each in usage.sets):
-        predecessor.add(API.name, "metric", usage.predecessor_metrics)
+        hours = usage.predecessor_hours
+        predecessor.add(API.name, "metric", usage.predecessor_metrics, hours=hours)
         predecessor.add(API.name, "putMetricData", usage.predecessor_requests)
         sent = f"the set api, by {usage.predecessor_requests:,} requests; without function and log"
         unbounded = "there is no budget of metrics, and what is delivered again counts again"
         yield Alternative("version 0.1.1", *dollars(predecessor.items), [sent, unbounded])
 
 
-def _notes(span: Span, usage: Usage, costs: Bill, budget: int) -> Iterator[str]:
+def _warnings(span: Span) -> Iterator[str]:
     if span.seconds < DAY:
-        length = span.last + 1 - span.first
-        minutes = f"{ceil(length / MINUTE)} minutes, which count as an hour"
-        had = minutes if length < HOUR else f"{length / HOUR:.1f} hours"
-        yield f"The sample has {had}, and is taken for a month of the same: a week tells more."
+        yield (
+            f"The sample has only {_length(span)}, and the figures take the month for more of the"
+            " same: give a day at least, and better a week."
+        )
     if span.left_out:
         yield (
             f"{span.left_out:,} calls from more than 30 days before the last one are left out:"
             " --until chooses others."
         )
+
+
+def _length(span: Span) -> str:
+    """Write how long a short sample is."""
+    seconds = span.last + 1 - span.first
+    if seconds < MINUTE:
+        return f"{seconds} {'second' if seconds == 1 else 'seconds'}, taken for an hour"
+    if seconds < HOUR:
+        minutes = ceil(seconds / MINUTE)
+        return f"{minutes} {'minute' if minutes == 1 else 'minutes'}, taken for an hour"
+    return f"{seconds / HOUR:.1f} hours"
+
+
+def _notes(usage: Usage, costs: Bill, budget: int) -> Iterator[str]:
     for each, item in zip(usage.sets, costs.tracker, strict=False):
         if each.sought.high > budget:
             yield (
@@ -257,10 +288,10 @@ def _notes(span: Span, usage: Usage, costs: Bill, budget: int) -> Iterator[str]:
             )
     seen = ", ".join(f"{each.sought.low:,} of {each.name}" for each in usage.sets)
     yield f"Metrics seen: {seen}. Likely is what Chao2 expects in 30 days."
-    full, _ = dollars(item for item in costs.tracker if item.price == "metric")
     yield (
-        "AWS charges a metric for the hours in which it has data: that makes"
-        f" ${costs.prorated:,} of ${full:,}."
+        "AWS charges a metric for the hours in which it has data, as far as is known: the likely"
+        f" metrics come to ${costs.metrics_by_hour:,}, and for whole months to"
+        f" ${costs.metrics_by_month:,}. At most is for whole months."
     )
     yield f"Free where nothing else in the account uses it up: ${costs.free:,} of the tracker."
 
@@ -284,6 +315,11 @@ def lines(estimate: Estimate, form: str) -> Iterator[str]:
         return
     sample, usage, costs, prices = estimate.sample, estimate.usage, estimate.bill, estimate.prices
     first, last = write("second", sample.first), write("second", sample.last)
+    yield from estimate.warnings
+    likely, most = dollars(costs.tracker)
+    yield f"${likely:,} a month is likely to be charged for the tracker, ${most:,} at most"
+    likely, most = dollars(costs.trail)
+    yield f"a new trail for it, in an account that has one already: ${likely:,} more"
     yield f"{sample.calls:,} calls, {first} to {last}: {usage.calls:,} in 30 days at that pace"
     yield f"list prices of {prices.region}, {prices.date}, before taxes and free tiers"
     if prices.rest:
@@ -312,7 +348,13 @@ def _row(name: str, likely: str, cost: str, high: str, most: str) -> str:
 def _json(estimate: Estimate) -> str:
     sample = estimate.sample
     times = {"first": write("second", sample.first), "last": write("second", sample.last)}
+    names = ("tracker", "trail")
+    totals = {name: dollars(getattr(estimate.bill, name)) for name in names}
     whole = {
+        "warnings": estimate.warnings,
+        "dollarsAMonth": {
+            name: {"likely": likely, "atMost": most} for name, (likely, most) in totals.items()
+        },
         "sample": {"calls": sample.calls, **times, "leftOut": sample.left_out},
         "usage": estimate.usage,
         "bill": estimate.bill,

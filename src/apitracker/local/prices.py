@@ -46,12 +46,12 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
         if not all(d.is_finite() and 0 <= d <= DEAREST for _, d in self.tiers):
             raise ValueError(f"a price must be from 0 to {DEAREST:,} dollars")
 
-    def cost(self, quantity: int, *, after: int = 0) -> Decimal:
+    def cost(self, quantity: int | Decimal, *, after: int | Decimal = 0) -> Decimal:
         """Say what *quantity* costs in dollars, in a month that has had *after* of it before."""
         cost = Decimal(0)
-        begin, end = after, after + quantity
+        begin, end = Decimal(after), Decimal(after + quantity)
         for upto, dollars in self.tiers:
-            part = (end if upto is None else min(end, upto)) - begin
+            part = (end if upto is None else min(end, Decimal(upto))) - begin
             if part > 0:
                 cost += dollars * part / self.per
                 begin += part

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from isal import igzip
 
+from apitracker.core.quotas import Quota
 from apitracker.errors import UsageError
 from apitracker.local.origins import TAG, VERSION
 from apitracker.local.scenario import (
@@ -49,7 +50,9 @@ from apitracker.local.scenario import (
 )
 
 UNTIL = datetime(2026, 10, 31, tzinfo=UTC)
-"""Where a trail ends unless told otherwise: a Saturday, so that three days are working days."""
+"""
+Where a trail ends whose figures shall always be the same: a Saturday, after three working days.
+"""
 
 MAX_DAYS = 366
 FIRST_YEAR = 2014  # CloudTrail began in November 2013
@@ -62,6 +65,9 @@ FEWEST_LOGS = 400  # small trails have about as many objects as this,
 FULL = 2_500  # until an object would hold more records than this: 3 MB of JSON
 MOST = 5_000  # an object never holds more calls than this
 ONE_AGAIN_IN = 100  # calls, of which one is delivered twice
+
+BURST = 2  # times as many calls as a quota lets through at once
+CULPRIT_SECONDS, VICTIM_SECONDS = 4, 2  # from the beginning of a burst
 
 LEVEL = 1  # igzip's fastest that still compresses like CloudTrail's own objects
 
@@ -77,13 +83,15 @@ class Written(NamedTuple):
     """
     What was written.
 
-    *logs* are the objects that hold records, *digests* those that hold none. *records* is
+    *logs* are the objects that hold records, *insight_logs* those among them that hold insight
+    records only, *digests* are objects without records. *records* is
     ``calls + duplicates + skipped + rejected``: what any honest count of the trail must find.
     *bytes* is the size of all files as they lie on disk, *inflated* that of the JSON in the logs.
     *incident* is when `scenario.CULPRIT` hammered.
     """
 
     logs: int
+    insight_logs: int
     digests: int
     records: int
     calls: int
@@ -96,7 +104,7 @@ class Written(NamedTuple):
 
 
 ACCOUNTED = ("calls", "duplicates", "skipped", "rejected")  # a record is one of these
-COUNTED = ("logs", "digests", *ACCOUNTED, "bytes", "inflated")
+COUNTED = ("logs", "insight_logs", "digests", *ACCOUNTED, "bytes", "inflated")
 
 
 # From the scenario to a record ---------------------------------------------------------------
@@ -266,12 +274,48 @@ _ID_BYTES = 48  # of random data for a record: an eventID, a requestID and one m
 _LONGEST_SESSION = timedelta(hours=1)
 
 
+class _Moment(NamedTuple):
+    """When a call is made, in seconds of its slice, and whether it fails."""
+
+    second: int
+    failed: bool
+
+
+class _TokenBucket:
+    """A quota as AWS keeps it: so many requests at once, and a number that comes back a second."""
+
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
+        self._tokens: float = _at_once(quota)
+        self._second = 0
+
+    def take(self, second: int) -> bool:
+        """Let a request through at *second*, which is not before the last one, or do not."""
+        returned = (second - self._second) * self._quota.rate
+        self._tokens = min(_at_once(self._quota), self._tokens + returned)
+        self._second = second
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def _at_once(quota: Quota) -> float:
+    return quota.burst or quota.rate
+
+
+def _burst(quota: Quota) -> int:
+    """Return how many calls a burst has that uses *quota* up."""
+    return int(BURST * _at_once(quota))
+
+
 class _Cast:
     """Everyone who calls: makes records, and remembers only which sessions are open."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._sessions: dict[tuple[Caller, Place], _Session] = {}
+        self._buckets: dict[Scene, _TokenBucket] = {}
 
     def daily(self, place: Place, start: datetime, n: int) -> list[tuple[int, str]]:
         """Make *n* calls of the daily round in the five minutes from *start*."""
@@ -281,18 +325,55 @@ class _Cast:
             record
             for caller, k in chosen.items()
             for record in self._calls(
-                Part(caller, caller.uses, 1, caller.fails), place, start, self._seconds(k)
+                Part(caller, caller.uses, 1, caller.fails),
+                place,
+                start,
+                self._by_chance(caller.fails, self._seconds(k)),
             )
         ]
 
     def scene(self, scene: Scene, start: datetime, n: int) -> list[tuple[int, str]]:
         """Make *n* calls of *scene* in the five minutes from *start*, hurried, as in a loop."""
-        shares = _portions(n, [part.weight for part in scene.parts])
+        if scene.quota is not None:
+            moments = self._limited(scene, scene.quota, start, n)
+        else:
+            shares = _portions(n, [part.weight for part in scene.parts])
+            moments = {
+                part: self._by_chance(part.fails, self._hurried(k))
+                for part, k in zip(scene.parts, shares, strict=True)
+            }
         return [
             record
-            for part, k in zip(scene.parts, shares, strict=True)
-            for record in self._calls(part, scene.place, start, self._hurried(k))
+            for part, some in moments.items()
+            for record in self._calls(part, scene.place, start, some)
         ]
+
+    def _limited(
+        self, scene: Scene, quota: Quota, start: datetime, n: int
+    ) -> dict[Part, list[_Moment]]:
+        """Choose when the parts of *scene* make *n* calls, and which find the *quota* used up."""
+        bucket = self._buckets.setdefault(scene, _TokenBucket(quota))
+        bursts = max(1, round(n / _burst(quota)))
+        draw = self._rng.random
+        moments: dict[Part, list[_Moment]] = {part: [] for part in scene.parts}
+        for i, size in enumerate(_portions(n, [1] * bursts)):
+            begin = SLICE_SECONDS * i // bursts
+            shares = _portions(size, [part.weight for part in scene.parts])
+            calls = []
+            for order, k in enumerate(shares):
+                for _ in range(k):
+                    # Most of the first part's calls come in the first second.
+                    late = draw() * VICTIM_SECONDS if order else draw() ** 6 * CULPRIT_SECONDS
+                    calls.append((begin + int(late), order > 0, draw(), order))
+            for second, _, _, order in sorted(calls):
+                passes = bucket.take(int(start.timestamp()) + second)
+                moments[scene.parts[order]].append(_Moment(second, failed=not passes))
+        return moments
+
+    def _by_chance(self, fails: float, seconds: list[int]) -> list[_Moment]:
+        """Choose which of the calls at *seconds* are among those of which a share *fails*."""
+        draw = self._rng.random
+        return [_Moment(second, failed=draw() < fails) for second in seconds]
 
     def _seconds(self, n: int) -> list[int]:
         """Choose *n* seconds of a slice."""
@@ -305,10 +386,10 @@ class _Cast:
         return [int(draw() * 5) * 60 + int(draw() ** 3 * 60) for _ in range(n)]
 
     def _calls(
-        self, part: Part, place: Place, start: datetime, seconds: list[int]
+        self, part: Part, place: Place, start: datetime, moments: list[_Moment]
     ) -> Iterator[tuple[int, str]]:
-        """Make the record of a call by *part* for each of *seconds* after *start*."""
-        rng, kind, n = self._rng, part.caller.kind, len(seconds)
+        """Make the record of a call by *part* for each of *moments* after *start*."""
+        rng, kind, n = self._rng, part.caller.kind, len(moments)
         choice = _choice(part.uses, place.region, kind)
         session = self._session(part.caller, place, start)
         stamps = _stamps(start)
@@ -319,19 +400,17 @@ class _Cast:
             "agent": session.agent,
         }
         apis = rng.choices(choice.items, cum_weights=choice.cum_weights, k=n)
-        for i, (second, api) in enumerate(zip(seconds, apis, strict=True)):
+        for i, (moment, api) in enumerate(zip(moments, apis, strict=True)):
             at = i * _ID_BYTES * 2
-            error = ""
-            if rng.random() < part.fails:
-                error = self._failure(part, api, session)
+            error = self._failure(part, api, session) if moment.failed else ""
             values["error"] = error
-            values["time"] = stamps[second]
+            values["time"] = stamps[moment.second]
             values["event"] = _event_id(digits, at)
             values["request"] = _uuid(digits, at + 32)
             values["id"] = digits[at + 64 : at + 80]
             if kind in SHARING:
                 values["shared"] = _uuid(digits, at + 64)
-            yield second, _template(api, place, kind, failed=bool(error)) % values
+            yield moment.second, _template(api, place, kind, failed=bool(error)) % values
 
     def _failure(self, part: Part, api: _Api, session: _Session) -> str:
         """Say what went wrong with a call: the scene's error, or one usual for the service."""
@@ -422,6 +501,7 @@ class _Bucket:
     def insights(self, place: Place, records: list[str], at: datetime) -> None:
         """Deliver insight *records*, which have a folder to themselves."""
         self._write_log(place, "CloudTrail-Insight", records, at)
+        self.counts["insight_logs"] += 1
         self.counts["skipped"] += len(records)
 
     def _deliver(self, place: Place, at: datetime) -> None:
@@ -509,7 +589,7 @@ def _insight(moment: datetime, state: str, kind: str, shared: str, rng: random.R
     attributions = [
         {
             "attribute": "userIdentityArn",
-            "insight": [{"value": CULPRIT, "average": 25.5}],
+            "insight": [{"value": CULPRIT, "average": 28.0}],
             "baseline": [{"value": CULPRIT, "average": 0.05}],
         }
     ]
@@ -530,7 +610,7 @@ def _insight(moment: datetime, state: str, kind: str, shared: str, rng: random.R
                 "insightContext": {
                     "statistics": {
                         "baseline": {"average": 0.8},
-                        "insight": {"average": 28.2},
+                        "insight": {"average": 40.0},
                         "insightDuration": 20,
                         "baselineDuration": 10080,
                     },
@@ -631,14 +711,29 @@ def _window(scene: Scene, end: datetime) -> Window:
 
 
 def _scene_calls(events: int, end: datetime) -> dict[tuple[Scene, datetime], int]:
-    """How many calls each scene makes in the slice that begins at each time."""
+    """Say how many calls each scene makes in the slice that begins at each time."""
     return {
         (scene, _window(scene, end).start + SLICE * i): n
         for scene in SCENES
-        for i, n in enumerate(
-            _portions(events * scene.permille // 1000, [1] * (scene.lasts // SLICE))
-        )
+        for i, n in enumerate(_scene_slices(scene, events))
     }
+
+
+def _scene_slices(scene: Scene, events: int) -> Iterator[int]:
+    """
+    Say how many of *events* calls *scene* makes in each of its slices.
+
+    Against a quota it makes whole bursts: one even in a small trail, as far as a quarter of the
+    calls go; and no more in a large one than half as many again as the quota lets through.
+    """
+    size = events * scene.permille // 1000
+    weights = [1] * (scene.lasts // SLICE)
+    if scene.quota is not None:
+        burst = _burst(scene.quota)
+        most = int(scene.quota.rate * scene.lasts.total_seconds() * 3 / 2)
+        size = min(max(size, min(burst, events // 4)), most)
+        weights = list(_portions(max(1, size // burst), weights))
+    return _portions(size, weights)
 
 
 def _daily_calls(events: int, starts: list[datetime], rng: random.Random) -> Iterator[int]:

@@ -6,8 +6,9 @@ come from the ranges kept for documentation (RFC 5737), and every key id says EX
 services, APIs and error codes are AWS's; how often each occurs is made up, and so is the story:
 
 - a steady hum of automation, busy office hours (UTC), quiet nights and quieter weekends;
-- `CULPRIT` hammers ec2:DescribeInstances for twenty minutes. It is seldom throttled itself; the
-  roles around it are, so whoever looks for the most throttled role finds a victim;
+- `CULPRIT` hammers ec2:DescribeInstances for twenty minutes, in bursts that use up AWS's default
+  quota of it. It is seldom throttled itself; the roles that call just after it are, so whoever
+  looks for the most throttled role finds a victim;
 - `DENIED_CALLER` runs into denials for half an hour.
 
 `sample` makes records of it, and writes them.
@@ -16,6 +17,8 @@ services, APIs and error codes are AWS's; how often each occurs is made up, and 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
+
+from apitracker.core.quotas import Quota, quota
 
 # Where ---------------------------------------------------------------------------------------
 
@@ -52,7 +55,11 @@ BUCKET = "example-trail-bucket"
 
 
 class Service(NamedTuple):
-    """An AWS service: its APIs, and what its records have in common."""
+    """
+    An AWS service: its APIs, and what its records have in common.
+
+    Its *errors* are no throttles where `quotas` has a quota: calls here and there do not use it up.
+    """
 
     version: str
     reads: str = ""
@@ -155,7 +162,7 @@ SERVICES = {
         request='{"functionName":"arn:aws:lambda:<region>:<account>:function:example-%(id).5s"}',
         response='{"functionName":"example-%(id).5s","runtime":"python3.14","timeout":30,'
         '"memorySize":512,"state":"Active","architectures":["arm64"],"codeSize":1048576}',
-        errors=(_NOT_FOUND, ("TooManyRequestsException", "Rate Exceeded.")),
+        errors=(_NOT_FOUND, ("ResourceConflictException", "An update is in progress.")),
     ),
     "dynamodb": Service(
         "1.10",
@@ -312,7 +319,7 @@ SERVICES = {
         "1.11",
         "DescribeTrails=5 GetTrailStatus=5 GetEventSelectors=3 LookupEvents=4 ListTrails",
         "StartQuery PutEventSelectors",
-        errors=(("TrailNotFoundException", "Unknown trail: example-trail"), _RATE),
+        errors=(("TrailNotFoundException", "Unknown trail: example-trail"),),
     ),
     "guardduty": Service("1.08", "ListDetectors=3 GetFindings=3 ListFindings=3 GetDetector"),
     "organizations": Service(
@@ -624,13 +631,19 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Something that happens once, *before* the end of the trail, on top of the daily round."""
+    """
+    Something that happens once, *before* the end of the trail, on top of the daily round.
+
+    With a *quota* all calls are to the API that it belongs to. They come in bursts, those of the
+    first part first, and fail where they find the quota used up.
+    """
 
     place: Place
     before: timedelta
     lasts: timedelta
     permille: int  # of all calls
     parts: tuple[Part, ...]
+    quota: Quota | None = None
 
 
 _THROTTLED = ("Client.RequestLimitExceeded", "Request limit exceeded.")
@@ -648,14 +661,18 @@ INCIDENT = Scene(
     before=timedelta(hours=10),
     lasts=timedelta(minutes=20),
     permille=40,
-    parts=(
-        Part(_SCANNER, "ec2:DescribeInstances", 70, 0.08, _THROTTLED),
-        Part(_COLLECTOR, "ec2:DescribeInstance*", 11, 0.85, _THROTTLED),
-        Part(_SCALER, "ec2:DescribeInstance*=3 ec2:DescribeLaunch*", 7, 0.85, _THROTTLED),
-        Part(_NODE, "ec2:DescribeInstances ec2:*NetworkInterface*=2", 5, 0.85, _THROTTLED),
-        Part(_BALANCER, "ec2:DescribeSubnets ec2:DescribeVpcs", 4, 0.85, _THROTTLED),
-        Part(_DEPLOYER, "ec2:DescribeInstances", 3, 0.85, _THROTTLED),
+    parts=tuple(
+        Part(caller, "ec2:DescribeInstances", weight, 0, _THROTTLED)
+        for caller, weight in {
+            _SCANNER: 70,
+            _COLLECTOR: 11,
+            _SCALER: 7,
+            _NODE: 5,
+            _BALANCER: 4,
+            _DEPLOYER: 3,
+        }.items()
     ),
+    quota=quota("ec2.amazonaws.com", "DescribeInstances"),
 )
 _DENIALS = Scene(
     Place(STAGING, HOME),

@@ -76,9 +76,10 @@ class SetUsage(Struct, frozen=True, rename="camel"):
     """
     A metric set in a month: its *metrics*, as far as the budget goes, and its *requests*.
 
-    *sought* is how many metrics there would be without a budget. *calls* are those that it counts,
-    *metric_hours* the hours in which each metric has data, in sum; *busiest_hour* is how many had
-    some in one hour of the sample.
+    *sought* is how many metrics there would be without a budget. *calls* are those that it counts.
+    *metric_hours* are the hours in which a metric has data, added up over all metrics, and
+    *sought_hours* the same without a budget; *busiest_hour* is how many metrics had data in one
+    hour of the sample.
     """
 
     name: str
@@ -86,6 +87,7 @@ class SetUsage(Struct, frozen=True, rename="camel"):
     metrics: Range
     sought: Range
     metric_hours: int
+    sought_hours: int
     busiest_hour: int
     requests: int
 
@@ -102,6 +104,7 @@ class Usage(Struct, frozen=True, rename="camel"):
     digests: int
     sets: list[SetUsage]
     predecessor_metrics: Range
+    predecessor_hours: int
     predecessor_requests: int
 
     @property
@@ -177,6 +180,8 @@ def measure(
     category = by.index("eventCategory")
     management = {row: n for row, n in kept.items() if row[category] in MANAGEMENT}
     files = _windows(management, by, FILE_SECONDS)
+    predecessor = project(kept, by, API)
+    predecessor_metrics = _sought(predecessor, span)
     usage = Usage(
         calls=span.month(calls),
         management=span.month(sum(management.values())),
@@ -189,7 +194,8 @@ def measure(
             _set_usage(each, published, by, payloads, span=span, budget=budget)
             for each in choice.sets
         ],
-        predecessor_metrics=_sought(project(kept, by, API), span),
+        predecessor_metrics=predecessor_metrics,
+        predecessor_hours=_hours(_hours_with_data(predecessor), span, predecessor_metrics.likely),
         predecessor_requests=span.month(_predecessor_requests(kept, by, payloads)),
     )
     return span, usage
@@ -231,7 +237,7 @@ def _set_usage(  # noqa: PLR0913 - what a sample is
     budget: int,
 ) -> SetUsage:
     counts = project(published, by, metrics)
-    hours = {(row[:-1], row[-1] // HOUR) for row in counts}
+    hours = _hours_with_data(counts)
     sought = _sought(counts, span)
     beyond = _beyond(counts, budget)
     bounded = _bounded(sought, {row[:-1] for row in counts}, beyond, metrics, budget)
@@ -250,10 +256,21 @@ def _set_usage(  # noqa: PLR0913 - what a sample is
         calls=span.month(sum(mine.values())),
         metrics=bounded,
         sought=sought,
-        metric_hours=min(span.month(len(hours)), bounded.likely * HOURS),
+        metric_hours=_hours(hours, span, bounded.likely),
+        sought_hours=_hours(hours, span, sought.likely),
         busiest_hour=max(Counter(hour for _, hour in hours).values(), default=0),
         requests=span.month(sum(_holding(payloads, _windows(some, by)) for some in parts)),
     )
+
+
+def _hours_with_data(counts: Mapping[Row, int]) -> set[tuple[Row, int]]:
+    """Return each series of *counts*, by series and second, with each hour in which it has data."""
+    return {(row[:-1], row[-1] // HOUR) for row in counts}
+
+
+def _hours(hours: set[tuple[Row, int]], span: Span, metrics: int) -> int:
+    """Return the *hours* of a month: at most all of them for each of so many *metrics*."""
+    return min(span.month(len(hours)), metrics * HOURS)
 
 
 def _sought(counts: Mapping[Row, int], span: Span) -> Range:
