@@ -141,6 +141,15 @@ def test_what_was_counted_elsewhere_is_not_there() -> None:
         assert figures.table(db, ["eventName"], figures.parts_of(NOON, NOON + 60))[0] == 1
 
 
+def test_all_rows_or_none() -> None:
+    """All rows of a search, in the order that is asked for; none where there are too many."""
+    names = [(("Put",), 4), (("Get",), 6)]
+    with reading(EXAMPLE) as db:
+        assert figures.all_rows(db, ["eventName"], 2, search="t", sort="denied") == (2, names)
+    with reading(EXAMPLE) as db:
+        assert figures.all_rows(db, ["eventName"], 2, descending=False) == (3, [])
+
+
 def test_a_page_of_a_table_and_a_search() -> None:
     """A page has the rows after those before it; a search is in any field, in any case."""
     parts = figures.parts_of(NOON, NOON + 2 * DAY)

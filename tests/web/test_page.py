@@ -297,6 +297,24 @@ def test_exports_are_all_rows_of_what_is_shown(open_page: Open, site: str, form:
     assert len(rows) == int(table(page, "callers").locator(".total").inner_text())
 
 
+@pytest.mark.parametrize("form", ["CSV", "JSON"])
+def test_exports_have_the_search_and_the_order_beside_them(
+    open_page: Open, hostile: str, form: str
+) -> None:
+    """The file of a searched and sorted table has the rows that are shown, in their order."""
+    page = open_page(f"{hostile}?callers.sort=name&callers.descending=false")
+    page.get_by_label("Search Callers").fill("HACKED")
+    expect(table(page, "callers").locator(".total")).to_have_text("3")
+    with page.expect_download() as downloading:
+        table(page, "callers").get_by_role("link", name=f"Callers as {form}").click()
+    text = downloading.value.path().read_text("utf-8")
+    rows = list(csv.DictReader(io.StringIO(text))) if form == "CSV" else json.loads(text)
+    names = [row["caller"] for row in rows]
+
+    assert names == [HOSTILE["image"], HOSTILE["shell"], HOSTILE["script"]]
+    assert names == table(page, "callers").locator("tbody th").all_inner_texts()
+
+
 # --- its looks ----------------------------------------------------------------------------------
 
 

@@ -279,6 +279,46 @@ def table(  # noqa: PLR0913 - what a table is asked
     whatever case. A row's calls in each of *parts*, which hold all of them, are left out where
     *by* has a time.
     """
+    total = _find(db, by, selection, search)
+    rows = db.execute(
+        f"FROM found ORDER BY {_order(by, sort, descending=descending)}"
+        f" LIMIT {int(limit)} OFFSET {int(offset)}"
+    ).fetchall()
+    keys = [row[: len(by)] for row in rows]
+    timed = not WIDTHS.keys().isdisjoint(by)
+    lines = [[]] * len(keys) if timed else _over_time(db, by, keys, parts, selection)
+    return total, [
+        Line._make((key, *row[-4:], line)) for key, row, line in zip(keys, rows, lines, strict=True)
+    ]
+
+
+def all_rows(  # noqa: PLR0913 - what a table is asked
+    db: Connection,
+    by: Sequence[str],
+    most: int,
+    selection: Selection = ALL,
+    *,
+    sort: str = "calls",
+    descending: bool = True,
+    search: str = "",
+) -> tuple[int, list[tuple[Row, int]]]:
+    """
+    Add up the selected calls as `table` does; return how many rows there are, and all of them.
+
+    If there are more than *most*, none are returned.
+    """
+    total = _find(db, by, selection, search)
+    if total > most:
+        return total, []
+    rows = db.execute(
+        f"SELECT {', '.join(by)}, calls FROM found"
+        f" ORDER BY {_order(by, sort, descending=descending)}"
+    ).fetchall()
+    return total, [(row[:-1], row[-1]) for row in rows]
+
+
+def _find(db: Connection, by: Sequence[str], selection: Selection, search: str) -> int:
+    """Make the table of the rows by *by*, *found*, and return how many they are."""
     require_fields((*by, *selection.where), kept=True)
     plain = [field for field in by if field not in WIDTHS]
     timed = {field: start_of(WIDTHS[field]) for field in by if field in WIDTHS}
@@ -305,18 +345,16 @@ def table(  # noqa: PLR0913 - what a table is asked
         parameters | more,
     )
     (total,) = _one(db, "SELECT count(*) FROM found")
+    return int(total)
+
+
+def _order(by: Sequence[str], sort: str, *, descending: bool) -> str:
+    """SQL for the order of rows."""
     direction = "DESC" if descending else "ASC"
-    order = (
+    columns = (
         [f"{field} {direction}" for field in by] if sort == "name" else [f"{sort} {direction}", *by]
     )
-    rows = db.execute(
-        f"FROM found ORDER BY {', '.join(order)} LIMIT {int(limit)} OFFSET {int(offset)}"
-    ).fetchall()
-    keys = [row[: len(by)] for row in rows]
-    lines = [[]] * len(keys) if timed else _over_time(db, by, keys, parts, selection)
-    return total, [
-        Line._make((key, *row[-4:], line)) for key, row, line in zip(keys, rows, lines, strict=True)
-    ]
+    return ", ".join(columns)
 
 
 def _over_time(

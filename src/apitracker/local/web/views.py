@@ -21,7 +21,6 @@ from apitracker.core.times import parse
 from apitracker.errors import UsageError
 from apitracker.local import figures, tables
 from apitracker.local.store import Connection, Store
-from apitracker.local.store import top as rank
 from apitracker.local.throttles import Incident, Peak
 
 VERSION: Final = metadata.version("apitracker")
@@ -82,8 +81,8 @@ class OverTime(Selected):
     ] = 8
 
 
-class Ranked(Selected):
-    """Rows of a table."""
+class Sorted(Selected):
+    """Rows: of which fields, in which order, and which of them."""
 
     by: Annotated[
         str,
@@ -94,10 +93,6 @@ class Ranked(Selected):
         Field(description="What rows are sorted by; name is by the fields themselves."),
     ] = "calls"
     descending: Annotated[bool, Field(description="Most, or last by code point, first.")] = True
-    limit: Annotated[int, Field(ge=1, le=500, description="At most so many rows.")] = 25
-    offset: Annotated[
-        int, Field(ge=0, le=1_000_000_000, description="So many rows are left out before.")
-    ] = 0
     search: Annotated[
         str,
         Field(
@@ -105,6 +100,15 @@ class Ranked(Selected):
             description="Only rows with this text in one of their fields, in whatever case.",
         ),
     ] = ""
+
+
+class Ranked(Sorted):
+    """Rows of a table."""
+
+    limit: Annotated[int, Field(ge=1, le=500, description="At most so many rows.")] = 25
+    offset: Annotated[
+        int, Field(ge=0, le=1_000_000_000, description="So many rows are left out before.")
+    ] = 0
 
 
 class Refused(Selected):
@@ -115,13 +119,9 @@ class Refused(Selected):
     ] = "throttled"
 
 
-class Exported(Selected):
+class Exported(Sorted):
     """All rows, as a file."""
 
-    by: Annotated[
-        str,
-        Field(description="The fields of a row, by commas.", examples=["minute,eventName"]),
-    ] = "eventSource,eventName"
     format: Annotated[Literal["csv", "json"], Field(description="The format of the file.")] = "csv"
 
 
@@ -413,11 +413,19 @@ def reconciliation(store: Store, _: Question) -> Reconciliation:
 
 
 def export(store: Store, question: Exported) -> str:
-    """Give a file with all rows, as `apitracker top --all` writes it."""
+    """Return a file with all rows; unsearched and by calls, as `apitracker top --all` writes it."""
     by = _fields(question.by)
     with store.reading() as db:
-        rows = rank(db, by, limit=EXPORTED + 1, selection=_selection(question))
-    if len(rows) > EXPORTED:
+        total, rows = figures.all_rows(
+            db,
+            by,
+            EXPORTED,
+            _selection(question),
+            sort=question.sort,
+            descending=question.descending,
+            search=question.search,
+        )
+    if total > EXPORTED:
         raise UsageError(
             f"more than {EXPORTED:,} rows: narrow it, or write them with apitracker top --all"
         )

@@ -70,10 +70,15 @@ export function incidents(state, outcome) {
 
 export const reconciliation = () => answer("reconciliation", null, "/api/reconciliation", "");
 
-/** The address of the same rows as a file. */
-export function exported(state, fields, form) {
+/** The address of the rows of fields as a file, as a table shows them: {sort, descending, search}. */
+export function exported(state, fields, form, { sort, descending, search } = {}) {
   const parameters = selection(state);
   parameters.set("by", fields.join(","));
+  if (sort) {
+    parameters.set("sort", sort);
+    parameters.set("descending", descending);
+  }
+  if (search) parameters.set("search", search);
   parameters.set("format", form);
   return `/api/export?${parameters}`;
 }
