@@ -101,6 +101,28 @@ def test_a_brush_zooms_and_back_widens(open_page: Open, site: str) -> None:
     expect(figure(page, "Calls")).to_have_text(before)
 
 
+def test_a_brush_beyond_the_edge_ends_there(open_page: Open, site: str) -> None:
+    """What is dragged out of the chart zooms up to its last step, without an error."""
+    page = open_page(f"{site}?since=2026-10-30T14:00Z&until=2026-10-30T15:00Z")
+    drag(page, 0.755, 1.2)
+    page.wait_for_url("**since=2026-10-30T14%3A45Z**")
+
+    assert dict(query(page)) == {"since": "2026-10-30T14:45Z", "until": "2026-10-30T15:00Z"}
+
+
+@pytest.mark.parametrize(("at", "minute"), [(4.1, "14:04"), (4.9, "14:04"), (9.9, "14:09")])
+def test_the_step_that_is_pointed_at_is_read_out(
+    open_page: Open, site: str, at: float, minute: str
+) -> None:
+    """From its beginning to its end it is that step, and not the one whose start is closest."""
+    page = open_page(f"{site}?since=2026-10-30T14:00Z&until=2026-10-30T14:10Z")
+    box = page.locator(".canvas .u-over").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + at / 10 * box["width"], box["y"] + box["height"] / 2)
+
+    expect(page.locator(".readout")).to_contain_text(f"2026-10-30 {minute} UTC, 1 min: ")
+
+
 def test_the_incident_is_found_with_the_keyboard(open_page: Open, site: str) -> None:
     """Arrow keys point at a time and read it out; with Shift and Enter they zoom."""
     page = open_page(f"{site}?since=2026-10-30T14:00Z&until=2026-10-30T15:00Z")
