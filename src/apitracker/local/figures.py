@@ -69,6 +69,21 @@ class Peak(NamedTuple):
     second: int | None
 
 
+class Load(NamedTuple):
+    """
+    The calls in each minute of a time, or in each hour, as an alarm adds them up.
+
+    *busiest* is the minute with most calls, the first of several, and *calm* the one with most
+    calls of those without a refused call. *refused* is how many minutes have a refused call, and
+    *above* how many have more calls than *calm*.
+    """
+
+    busiest: Peak
+    calm: Peak
+    refused: int
+    above: int
+
+
 class Parts(NamedTuple):
     """Equal parts of a time: the start of the first, their length in seconds, and their number."""
 
@@ -207,6 +222,49 @@ def peak(db: Connection, selection: Selection = ALL) -> Peak:
         if found and found[0] > best.calls:
             best = Peak(found[0], -found[1])
     return best
+
+
+def load(
+    db: Connection, width: int, selection: Selection = ALL, *, outcome: str = "", refused: str
+) -> Load:
+    """
+    Find the busiest of the minutes, or other times of *width* seconds, that have selected calls.
+
+    With *outcome* only calls that ended so are added up. A call that ended with *refused* makes
+    its minute one that is not calm.
+    """
+    require_fields(selection.where, kept=True)
+    series, parameters = select_series(db, ["outcome"], selection)
+    times, more = select_times(db, selection)
+    busiest, calm, of_refused, above = _one(
+        db,
+        f"""
+        WITH chosen AS ({series}),
+        timed AS (FROM counts {times}),
+        loads AS (
+            SELECT {start_of(width)} AS start,
+                coalesce(sum(calls) FILTER ($outcome IN ('', outcome)), 0)::BIGINT AS calls,
+                coalesce(sum(calls) FILTER (outcome = $refused), 0)::BIGINT AS refused
+            FROM timed JOIN chosen ON id = series GROUP BY start HAVING sum(calls) > 0
+        ),
+        most AS (
+            SELECT max((calls, -start)) AS busiest,
+                max((calls, -start)) FILTER (refused = 0) AS calm
+            FROM loads
+        )
+        SELECT ANY_VALUE(busiest), ANY_VALUE(calm), count(*) FILTER (refused > 0),
+            count(*) FILTER (calls > calm[1])
+        FROM loads, most
+        """,
+        parameters | more | {"outcome": outcome, "refused": refused},
+    )
+    none = Peak(0, None)
+    return Load(
+        busiest=Peak(busiest[0], -busiest[1]) if busiest else none,
+        calm=Peak(calm[0], -calm[1]) if calm else none,
+        refused=of_refused,
+        above=above,
+    )
 
 
 # --- calls over time ----------------------------------------------------------------------------

@@ -181,6 +181,10 @@ def _endpoints(store: Store) -> APIRouter:
     def summary(question: Annotated[views.Selected, Query()]) -> views.Summary:
         return answered(views.summary, question)
 
+    @api.get("/api/thresholds", summary="Thresholds for an alarm")
+    def thresholds(question: Annotated[views.Alarmed, Query()]) -> views.Thresholds:
+        return answered(views.thresholds, question)
+
     @api.get("/api/series", summary="Calls over time")
     def series(question: Annotated[views.OverTime, Query()]) -> views.Stacked:
         return answered(views.series, question)

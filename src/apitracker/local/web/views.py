@@ -111,6 +111,15 @@ class Ranked(Sorted):
     ] = 0
 
 
+class Alarmed(Selected):
+    """What an alarm counts."""
+
+    outcome: Annotated[
+        Literal["", "throttled", "denied", "failed"],
+        Field(description="Only calls that ended so; empty: all."),
+    ] = ""
+
+
 class Refused(Selected):
     """Refused calls."""
 
@@ -205,6 +214,43 @@ class Stacked(Answer):
     ]
     throttled: Annotated[list[int], Field(description="Throttled calls in each step.")]
     denied: Annotated[list[int], Field(description="Denied calls in each step.")]
+
+
+class Threshold(Answer):
+    """
+    A threshold that the chosen time suggests for an alarm by the minute, or by the hour.
+
+    Minutes and hours are whole, also those in which the chosen time begins and ends.
+    """
+
+    above: Annotated[
+        int | None,
+        Field(
+            description="An alarm fires at more calls than these: the calls of the busiest minute"
+            " in which none was throttled. 0 where throttled or denied calls are counted; null"
+            " where there is no such minute."
+        ),
+    ]
+    at: Annotated[Second | None, Field(description="The start of that minute.")]
+    most: Annotated[int, Field(description="Calls in the busiest minute of all.")]
+    refused: Annotated[
+        int,
+        Field(
+            description="How many minutes have a throttled call; a denied one where denied calls"
+            " are counted."
+        ),
+    ]
+    exceeded: Annotated[int, Field(description="How many minutes have more calls than above.")]
+
+
+class Thresholds(Answer):
+    """What the chosen time suggests for an alarm, and what it watches."""
+
+    minute: Threshold
+    hour: Threshold
+    regions: Annotated[
+        int, Field(description="In how many regions there are such calls: each is a metric.")
+    ]
 
 
 class Ranking(Answer):
@@ -337,6 +383,21 @@ def summary(store: Store, question: Selected) -> Summary:
     return Summary(since=window.since, until=window.until, now=now, before=before)
 
 
+def thresholds(store: Store, question: Alarmed) -> Thresholds:
+    """Return what the chosen time suggests for an alarm on the selected calls."""
+    with store.reading() as db:
+        window = _window(db, question)
+        counted = window.selection
+        if question.outcome:
+            where = {**counted.where, "outcome": (question.outcome,)}
+            counted = replace(counted, where=where)
+        return Thresholds(
+            minute=_threshold(db, window, "minute", question.outcome),
+            hour=_threshold(db, window, "hour", question.outcome),
+            regions=figures.totals(db, counted).regions,
+        )
+
+
 def series(store: Store, question: OverTime) -> Stacked:
     """Give calls over time."""
     with store.reading() as db:
@@ -435,6 +496,7 @@ def export(store: Store, question: Exported) -> str:
 ANSWERS: Final[dict[str, tuple[type[Question], Callable[[Store, Any], Any]]]] = {
     "/api/about": (Question, about),
     "/api/summary": (Selected, summary),
+    "/api/thresholds": (Alarmed, thresholds),
     "/api/series": (OverTime, series),
     "/api/top": (Ranked, top),
     "/api/throttles": (Refused, throttles),
@@ -543,6 +605,29 @@ def _figures(db: Connection, selection: Selection) -> Figures:
         callers=totals.callers,
         accounts=totals.accounts,
         regions=totals.regions,
+    )
+
+
+def _threshold(db: Connection, window: Window, field: str, outcome: str) -> Threshold:
+    """Suggest a threshold by the times of *field*, whole ones: an alarm counts no part of one."""
+    width = WIDTHS[field]
+    since, until = window.since, window.until
+    whole = replace(
+        window.selection,
+        since=None if since is None else since - since % width,
+        until=None if until is None else until + -until % width,
+    )
+    refused = outcome if outcome in ("throttled", "denied") else "throttled"
+    load = figures.load(db, width, whole, outcome=outcome, refused=refused)
+    above: int | None
+    if outcome == refused:
+        above, at, exceeded = 0, None, load.refused
+    elif load.calm.second is None:
+        above, at, exceeded = None, None, 0
+    else:
+        above, at, exceeded = load.calm.calls, load.calm.second, load.above
+    return Threshold(
+        above=above, at=at, most=load.busiest.calls, refused=load.refused, exceeded=exceeded
     )
 
 

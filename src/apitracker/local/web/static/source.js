@@ -1,7 +1,7 @@
 // Where the figures come from: the server's JSON, or what is written into a report.
 
 import { released } from "./dom.js";
-import { selection, table } from "./state.js";
+import { narrowed, selection, table } from "./state.js";
 
 export const ROWS = 10; // of a table on the page
 
@@ -54,12 +54,11 @@ export function top(state, name) {
   return answer("top", name, "/api/top", parameters);
 }
 
-/** The one value of field with most calls, for the busiest minute or hour. */
-export function busiest(state, field) {
-  const parameters = selection(state);
-  parameters.set("by", field);
-  parameters.set("limit", 1);
-  return answer("busiest", field, "/api/top", parameters);
+/** What the chosen time suggests for an alarm, as alarmOf of state.js makes it. */
+export function thresholds(state, alarm) {
+  const parameters = selection(narrowed({ ...state, where: [] }, alarm.values));
+  if (alarm.outcome) parameters.set("outcome", alarm.outcome);
+  return answer("thresholds", null, "/api/thresholds", parameters);
 }
 
 export function incidents(state, outcome) {

@@ -98,3 +98,20 @@ export function fixed(state) {
   }
   return values;
 }
+
+const ALARMED = ["throttled", "denied", "failed"]; // outcomes that have a metric each
+
+/**
+ * The alarm that is nearest to state: the values of the fields that it is made for, its outcome or
+ * "", and the fields that narrow the state but not the alarm. Null unless state is of one API.
+ */
+export function alarmOf(state) {
+  const { eventSource, eventName, awsRegion, outcome } = fixed(state);
+  if (eventSource === undefined || eventName === undefined) return null;
+  const values = { eventSource, eventName };
+  if (awsRegion !== undefined) values.awsRegion = awsRegion;
+  const counted = ALARMED.includes(outcome) ? outcome : "";
+  const fields = [...new Set(state.where.map(([field]) => field))];
+  const ignored = fields.filter((field) => !(field in values) && !(field === "outcome" && counted));
+  return { values, outcome: counted, ignored };
+}
