@@ -1,11 +1,15 @@
-"""The alarm that the page offers for an API: its numbers are those of the command it prints."""
+"""
+The alarm that the page offers for an API, and the incident that it is made for.
+
+The numbers are those of the command that is printed.
+"""
 
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -273,3 +277,43 @@ def test_a_calm_time_says_its_busiest(open_page: Open, small: str) -> None:
     expect(page.locator(".own .lines p").first).to_have_text(
         "Fires at more calls than in the busiest minute of this time, 2026-10-01 12:15."
     )
+
+
+# --- the incident -------------------------------------------------------------------------------
+
+
+def test_an_incident_is_shown_whole(open_page: Open, small: str) -> None:
+    """A click shows all calls of its API, region and account in its time, by caller."""
+    page = open_page(f"{small}?view=throttled&where=caller=*bob&since=2026-10-01")
+    page.locator(".incidents tbody").get_by_role("link", name="ec2: DescribeInstances").click()
+    expect(page.locator(".legend li")).to_have_text(
+        ["user/ann 11112222333329", "user/bob 1111222233333"]
+    )
+
+    assert sorted(parse_qsl(urlsplit(page.url).query)) == [
+        ("by", "caller"),
+        ("since", "2026-10-01T11:25Z"),
+        ("until", "2026-10-01T11:36Z"),
+        ("where", "awsRegion=us-east-1"),
+        ("where", "eventName=DescribeInstances"),
+        ("where", "eventSource=ec2.amazonaws.com"),
+        ("where", "recipientAccountId=111122223333"),
+    ]
+    expect(page.locator(".own")).to_contain_text("it cannot be narrowed by account.")
+
+
+def test_a_caller_of_an_incident_is_shown_in_it(open_page: Open, small: str) -> None:
+    """A click on a caller shows its calls to that API in that time, throttled or not."""
+    page = open_page(f"{small}?view=throttled")
+    page.locator(".incidents .callers").get_by_role("link", name="user/ann").click()
+
+    expect(page.locator(".legend li")).to_have_text(["ok28", "throttled1"])
+
+
+def test_denials_are_shown_alone(open_page: Open, small: str) -> None:
+    """No quota is behind a denied call: a click shows the denied calls of the row."""
+    page = open_page(f"{small}?view=denied")
+    page.locator(".incidents tbody").get_by_role("link", name="ec2: DescribeInstances").click()
+
+    expect(page.locator(".legend li")).to_have_text(["user/bob 1111222233331"])
+    assert ("since", "2026-10-01T12:10Z") in parse_qsl(urlsplit(page.url).query)
