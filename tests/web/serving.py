@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 from tests.emulator import await_answer
 
 from apitracker.local.web import server
@@ -47,6 +47,15 @@ HOSTILE = {
 def settled(page: Page) -> None:
     """Return once the page shows what it was last asked for."""
     page.wait_for_selector("#view[aria-busy=false]")
+
+
+def figure(page: Page, label: str) -> Locator:
+    """The value of a headline figure."""
+    return (
+        page.locator(".usage > .figures .figure")
+        .filter(has=page.get_by_text(label, exact=True))
+        .locator(".main")
+    )
 
 
 @contextmanager

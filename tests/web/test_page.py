@@ -15,20 +15,11 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.web.serving import APITRACKER, HOSTILE, THEMES, Open, ingest, serving, settled
+from tests.web.serving import APITRACKER, HOSTILE, THEMES, Open, figure, ingest, serving, settled
 
 AUGUST = "?since=2026-08-01&until=2026-08-02"
 API = "ec2.amazonaws.com:DescribeInstances"
 ONE_API = "?where=eventSource=ec2.amazonaws.com&where=eventName=DescribeInstances"
-
-
-def figure(page: Page, label: str) -> Locator:
-    """The value of a headline figure."""
-    return (
-        page.locator(".usage > .figures .figure")
-        .filter(has=page.get_by_text(label, exact=True))
-        .locator(".main")
-    )
 
 
 def table(page: Page, name: str) -> Locator:
@@ -420,6 +411,7 @@ def test_a_time_without_calls_is_no_error(open_page: Open, site: str) -> None:
 
     expect(figure(page, "Calls")).to_have_text("0")
     expect(table(page, "apis").locator("tbody")).to_have_text("None")
+    expect(page.locator("#span")).to_contain_text("The store has no calls before")
     page.get_by_role("link", name="All", exact=True).click()
     expect(figure(page, "Calls")).to_have_text("20,000")
 

@@ -1,7 +1,7 @@
 // Where the figures come from: the server's JSON, or what is written into a report.
 
 import { released } from "./dom.js";
-import { narrowed, selection, table } from "./state.js";
+import { isMoving, narrowed, selection, table } from "./state.js";
 
 export const ROWS = 10; // of a table on the page
 
@@ -26,7 +26,7 @@ export class Refusal extends Error {
   }
 }
 
-const answers = new Map();
+const answers = new Map(); // address -> what was asked, and in which minute if that matters
 
 /** Forget what was answered: there is something new in the store. */
 export const forget = () => answers.clear();
@@ -85,13 +85,17 @@ export function exported(state, fields, form, { sort, descending, search } = {})
 function answer(name, key, path, parameters) {
   if (report) return Promise.resolve(key === null ? report[name] : report[name][key]);
   const url = `${path}?${parameters}`;
-  if (!answers.has(url)) {
-    const asked = fetched(url);
-    asked.catch(() => answers.delete(url));
-    answers.set(url, asked);
-  }
-  return answers.get(url);
+  const minute = isMoving(Object.fromEntries(new URLSearchParams(parameters))) ? thisMinute() : null;
+  const held = answers.get(url);
+  if (held && held.minute === minute) return held.asked;
+  const asked = fetched(url);
+  answers.set(url, { asked, minute });
+  asked.catch(() => answers.delete(url));
+  return asked;
 }
+
+/** The minute that it is: an answer to what moves with the time holds for so long. */
+export const thisMinute = () => Math.floor(Date.now() / 60_000);
 
 async function fetched(url) {
   const response = await fetch(url, { headers: { accept: "application/json" } }).catch(() => null);

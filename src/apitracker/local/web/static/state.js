@@ -78,6 +78,9 @@ export function narrowed(state, values) {
 /** The state in another time. */
 export const timed = (state, since, until) => ({ ...state, since, until, tables: {} });
 
+/** Whether a time in it is an age, such as 2h: what it selects changes as time goes on. */
+export const isMoving = ({ since, until }) => [since, until].some((time) => /^\s*\d+\s*[smhdw]\s*$/.test(time ?? ""));
+
 /** A glob that matches value and nothing else. */
 export const literal = (value) => value.replace(/[*?[]/g, "[$&]");
 
