@@ -140,6 +140,12 @@ def minutes(count: int) -> int:
             threshold(None, None, most=0, refused=0, exceeded=0),
             0,
         ),
+        (  # what is both is neither
+            [("outcome", "failed"), ("where", "outcome=throttled")],
+            threshold(None, None, most=0, refused=2, exceeded=0),
+            threshold(None, None, most=0, refused=1, exceeded=0),
+            0,
+        ),
         (
             [("outcome", "throttled")],
             threshold(0, None, most=3, refused=2, exceeded=2),

@@ -243,7 +243,7 @@ def load(
         timed AS (FROM counts {times}),
         loads AS (
             SELECT {start_of(width)} AS start,
-                coalesce(sum(calls) FILTER ($outcome IN ('', outcome)), 0)::BIGINT AS calls,
+                coalesce(sum(calls) FILTER ($counted IN ('', outcome)), 0)::BIGINT AS calls,
                 coalesce(sum(calls) FILTER (outcome = $refused), 0)::BIGINT AS refused
             FROM timed JOIN chosen ON id = series GROUP BY start HAVING sum(calls) > 0
         ),
@@ -256,7 +256,7 @@ def load(
             count(*) FILTER (calls > calm[1])
         FROM loads, most
         """,
-        parameters | more | {"outcome": outcome, "refused": refused},
+        parameters | more | {"counted": outcome, "refused": refused},
     )
     none = Peak(0, None)
     return Load(

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from apitracker.core import quotas
-from apitracker.core.selection import Selection, parse_selection
+from apitracker.core.selection import Selection, matcher, parse_selection
 from apitracker.core.tally import FIELDS, UNKEPT, WIDTHS, parse_fields, require_fields
 from apitracker.core.times import parse
 from apitracker.errors import UsageError
@@ -389,8 +389,9 @@ def thresholds(store: Store, question: Alarmed) -> Thresholds:
         window = _window(db, question)
         counted = window.selection
         if question.outcome:
-            where = {**counted.where, "outcome": (question.outcome,)}
-            counted = replace(counted, where=where)
+            selected = matcher("outcome", counted.where.get("outcome", ("*",)))
+            ended = tuple(filter(selected, [question.outcome]))
+            counted = replace(counted, where={**counted.where, "outcome": ended})
         return Thresholds(
             minute=_threshold(db, window, "minute", question.outcome),
             hour=_threshold(db, window, "hour", question.outcome),

@@ -241,7 +241,7 @@ function makeFilters() {
       "span",
       { class: "narrow" },
       h("label", {}, "only ", fields),
-      h("input", { name: "glob", "aria-label": "Glob that it matches", placeholder: "Describe*", size: "14", spellcheck: "false", autocomplete: "off" }),
+      h("input", { name: "glob", "aria-label": "Glob that it matches", title: "* is any text, ? is any character, [ab] is either", placeholder: "Describe*", size: "14", spellcheck: "false", autocomplete: "off" }),
     ),
     h("button", { type: "submit" }, "Apply"),
   );
