@@ -17,7 +17,7 @@ from apitracker.core.selection import Selection, predicate
 from apitracker.core.tally import rollup
 from apitracker.errors import UsageError
 from apitracker.local import figures
-from apitracker.local.figures import Line, Parts, Peak, Stack, Totals
+from apitracker.local.figures import Line, Load, Parts, Peak, Stack, Totals
 from apitracker.local.store import Connection, Store
 
 DAY = 86_400
@@ -75,6 +75,26 @@ def test_the_busiest_second_of_years() -> None:
     for second in (0, 7 * DAY - 1, 7 * DAY, 1_234_567_89, 10 * 365 * DAY):
         with reading(Tally(ends), Tally({Key(second, "Get"): 2})) as db:
             assert figures.peak(db).second == second
+
+
+def test_the_load_of_an_alarm() -> None:
+    """The busiest minute, the busiest without a throttled call, and how many have more than it."""
+    twice = Tally({Key(NOON + 30, "Get", "s3", "eu-west-1", "1", "1", "ann"): 2})
+    with reading(EXAMPLE, twice) as db:
+        get = Selection(where={"eventName": ("Get",)})
+        assert figures.load(db, 60, get, refused="throttled") == Load(
+            busiest=Peak(7, NOON), calm=Peak(1, NOON + DAY), refused=1, above=1
+        )
+        assert figures.load(db, 60, get, outcome="throttled", refused="throttled") == Load(
+            busiest=Peak(2, NOON), calm=Peak(0, NOON + DAY), refused=1, above=1
+        )
+        assert figures.load(db, 3_600, refused="denied") == Load(
+            busiest=Peak(11, NOON), calm=Peak(5, NOON + 3_600), refused=1, above=1
+        )
+        nothing = Selection(since=NOON + 2 * DAY)
+        assert figures.load(db, 60, nothing, refused="denied") == Load(
+            busiest=Peak(0, None), calm=Peak(0, None), refused=0, above=0
+        )
 
 
 def test_calls_over_time() -> None:
@@ -139,6 +159,15 @@ def test_what_was_counted_elsewhere_is_not_there() -> None:
             "Get"
         ]
         assert figures.table(db, ["eventName"], figures.parts_of(NOON, NOON + 60))[0] == 1
+
+
+def test_all_rows_or_none() -> None:
+    """All rows of a search, in the order that is asked for; none where there are too many."""
+    names = [(("Put",), 4), (("Get",), 6)]
+    with reading(EXAMPLE) as db:
+        assert figures.all_rows(db, ["eventName"], 2, search="t", sort="denied") == (2, names)
+    with reading(EXAMPLE) as db:
+        assert figures.all_rows(db, ["eventName"], 2, descending=False) == (3, [])
 
 
 def test_a_page_of_a_table_and_a_search() -> None:

@@ -3,13 +3,18 @@
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
-from playwright.sync_api import Page
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Locator, Page
 from tests.emulator import await_answer
+
+from apitracker.local.web import server
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
 
@@ -44,6 +49,15 @@ def settled(page: Page) -> None:
     page.wait_for_selector("#view[aria-busy=false]")
 
 
+def figure(page: Page, label: str) -> Locator:
+    """The value of a headline figure."""
+    return (
+        page.locator(".usage > .figures .figure")
+        .filter(has=page.get_by_text(label, exact=True))
+        .locator(".main")
+    )
+
+
 @contextmanager
 def serving(store: Path) -> Iterator[str]:
     """Serve *store* for as long as the context lasts; gives the address."""
@@ -62,6 +76,21 @@ def serving(store: Path) -> Iterator[str]:
         finally:
             child.terminate()
             child.wait(10)
+
+
+@contextmanager
+def serving_here(app: FastAPI) -> Iterator[str]:
+    """Serve *app* from this process, where a test can reach into it; gives the address."""
+    listening = server.listen("127.0.0.1", 0)
+    running = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+    thread = threading.Thread(target=running.run, args=([listening],))
+    thread.start()
+    try:
+        yield server.address("127.0.0.1", listening).rstrip("/")
+    finally:
+        running.should_exit = True
+        thread.join(10)
+        listening.close()
 
 
 def ingest(store: Path, *sources: Path) -> None:

@@ -316,6 +316,18 @@ def test_exports_are_what_top_writes(api: httpx.Client, store: Path) -> None:
         )
 
 
+def test_an_export_is_searched_and_sorted_as_a_table_is(api: httpx.Client) -> None:
+    """With the same search and order it has the rows of the table, all of them."""
+    for how in ("search=DESCRIBEINST", "sort=denied", "sort=name&descending=false&search=role"):
+        asking = f"by=eventName,caller&where=outcome=denied&{how}"
+        shown = asked(api, f"/api/top?limit=500&{asking}")
+        exported = asked(api, f"/api/export?format=json&{asking}")
+        assert [[row["eventName"], row["caller"], row["calls"]] for row in exported] == [
+            [*row["key"].values(), row["calls"]] for row in shown["rows"]
+        ]
+        assert 1 < len(exported) == shown["total"]
+
+
 def test_an_export_has_an_end(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too much for one answer is refused, and not cut."""
     rows = views.export(Store(store), views.Exported(by="awsRegion")).splitlines()
@@ -442,6 +454,7 @@ def test_golden_minutes(golden: httpx.Client) -> None:
         ("top?descending=perhaps", "descending: write true or false"),
         ("top?by=minute&search=x", "search: minute is a time; give since and until instead"),
         ("throttles?outcome=ok", "outcome: choose from 'throttled' or 'denied'"),
+        ("export?by=minute&search=x", "search: minute is a time; give since and until instead"),
         ("export?by=caller&format=xml", "format: choose from 'csv' or 'json'"),
     ],
 )

@@ -74,6 +74,21 @@ class Peak(NamedTuple):
     second: int | None
 
 
+class Load(NamedTuple):
+    """
+    The calls in each minute of a time, or in each hour, as an alarm adds them up.
+
+    *busiest* is the minute with most calls, the first of several, and *calm* the one with most
+    calls of those without a refused call. *refused* is how many minutes have a refused call, and
+    *above* how many have more calls than *calm*.
+    """
+
+    busiest: Peak
+    calm: Peak
+    refused: int
+    above: int
+
+
 class Parts(NamedTuple):
     """Equal parts of a time: the start of the first, their length in seconds, and their number."""
 
@@ -220,6 +235,49 @@ def peak(db: Connection, selection: Selection = ALL) -> Peak:
     return best
 
 
+def load(
+    db: Connection, width: int, selection: Selection = ALL, *, outcome: str = "", refused: str
+) -> Load:
+    """
+    Find the busiest of the minutes, or other times of *width* seconds, that have selected calls.
+
+    With *outcome* only calls that ended so are added up. A call that ended with *refused* makes
+    its minute one that is not calm.
+    """
+    require_fields(selection.where, kept=True)
+    series, parameters = select_series(db, ["outcome"], selection)
+    times, more = select_times(db, selection)
+    busiest, calm, of_refused, above = _one(
+        db,
+        f"""
+        WITH chosen AS ({series}),
+        timed AS (FROM counts {times}),
+        loads AS (
+            SELECT {start_of(width)} AS start,
+                coalesce(sum(calls) FILTER ($counted IN ('', outcome)), 0)::BIGINT AS calls,
+                coalesce(sum(calls) FILTER (outcome = $refused), 0)::BIGINT AS refused
+            FROM timed JOIN chosen ON id = series GROUP BY start HAVING sum(calls) > 0
+        ),
+        most AS (
+            SELECT max((calls, -start)) AS busiest,
+                max((calls, -start)) FILTER (refused = 0) AS calm
+            FROM loads
+        )
+        SELECT ANY_VALUE(busiest), ANY_VALUE(calm), count(*) FILTER (refused > 0),
+            count(*) FILTER (calls > calm[1])
+        FROM loads, most
+        """,
+        parameters | more | {"counted": outcome, "refused": refused},
+    )
+    none = Peak(0, None)
+    return Load(
+        busiest=Peak(busiest[0], -busiest[1]) if busiest else none,
+        calm=Peak(calm[0], -calm[1]) if calm else none,
+        refused=of_refused,
+        above=above,
+    )
+
+
 # --- calls over time ----------------------------------------------------------------------------
 
 
@@ -290,6 +348,46 @@ def table(  # noqa: PLR0913 - what a table is asked
     whatever case. A row's calls in each of *parts*, which hold all of them, are left out where
     *by* has a time.
     """
+    total = _find(db, by, selection, search)
+    rows = db.execute(
+        f"FROM found ORDER BY {_order(by, sort, descending=descending)}"
+        f" LIMIT {int(limit)} OFFSET {int(offset)}"
+    ).fetchall()
+    keys = [row[: len(by)] for row in rows]
+    timed = not WIDTHS.keys().isdisjoint(by)
+    lines = [[]] * len(keys) if timed else _over_time(db, by, keys, parts, selection)
+    return total, [
+        Line._make((key, *row[-4:], line)) for key, row, line in zip(keys, rows, lines, strict=True)
+    ]
+
+
+def all_rows(  # noqa: PLR0913 - what a table is asked
+    db: Connection,
+    by: Sequence[str],
+    most: int,
+    selection: Selection = ALL,
+    *,
+    sort: str = "calls",
+    descending: bool = True,
+    search: str = "",
+) -> tuple[int, list[tuple[Row, int]]]:
+    """
+    Add up the selected calls as `table` does; return how many rows there are, and all of them.
+
+    If there are more than *most*, none are returned.
+    """
+    total = _find(db, by, selection, search)
+    if total > most:
+        return total, []
+    rows = db.execute(
+        f"SELECT {', '.join(by)}, calls FROM found"
+        f" ORDER BY {_order(by, sort, descending=descending)}"
+    ).fetchall()
+    return total, [(row[:-1], row[-1]) for row in rows]
+
+
+def _find(db: Connection, by: Sequence[str], selection: Selection, search: str) -> int:
+    """Make the table of the rows by *by*, *found*, and return how many they are."""
     require_fields((*by, *selection.where), kept=True)
     plain = [field for field in by if field not in WIDTHS]
     timed = {field: start_of(WIDTHS[field]) for field in by if field in WIDTHS}
@@ -316,18 +414,16 @@ def table(  # noqa: PLR0913 - what a table is asked
         parameters | more,
     )
     (total,) = _one(db, "SELECT count(*) FROM found")
+    return int(total)
+
+
+def _order(by: Sequence[str], sort: str, *, descending: bool) -> str:
+    """SQL for the order of rows."""
     direction = "DESC" if descending else "ASC"
-    order = (
+    columns = (
         [f"{field} {direction}" for field in by] if sort == "name" else [f"{sort} {direction}", *by]
     )
-    rows = db.execute(
-        f"FROM found ORDER BY {', '.join(order)} LIMIT {int(limit)} OFFSET {int(offset)}"
-    ).fetchall()
-    keys = [row[: len(by)] for row in rows]
-    lines = [[]] * len(keys) if timed else _over_time(db, by, keys, parts, selection)
-    return total, [
-        Line._make((key, *row[-4:], line)) for key, row, line in zip(keys, rows, lines, strict=True)
-    ]
+    return ", ".join(columns)
 
 
 def _over_time(

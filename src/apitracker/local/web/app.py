@@ -1,12 +1,12 @@
 """The application: the page, its static files, and the endpoints that its figures come from."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -42,6 +42,7 @@ Q = TypeVar("Q", bound=views.Question)
 A = TypeVar("A")
 
 FAULTS: Final[dict[int | str, dict[str, Any]]] = {
+    403: {"model": views.Fault, "description": "Another site asks, through a browser."},
     422: {"model": views.Fault, "description": "A question that cannot be asked."},
     503: {"model": views.Fault, "description": "The store cannot be read just now, or at all."},
 }
@@ -72,7 +73,7 @@ def make_app(path: Path, hosts: Collection[str] = LOOPBACK) -> FastAPI:
     )
     _guard(app, hosts)
     _explain(app)
-    _add_endpoints(app, Store(path))
+    app.include_router(_endpoints(Store(path)))
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
@@ -121,6 +122,30 @@ def is_ours(host: str, hosts: Collection[str]) -> bool:
     return True
 
 
+def is_from_elsewhere(headers: Mapping[str, str]) -> bool:
+    """
+    Tell whether a browser sent a request with these *headers* for another origin.
+
+    Another port of this machine is another origin too. A typed address is ``none`` in
+    Sec-Fetch-Site; curl and scripts send no such header. A browser that is older than it, or that
+    reaches this server by a name that is neither https nor this machine, may still send Origin.
+    """
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return True
+    origin = headers.get("origin")
+    # By host and port alone: in front of us there may be a proxy that speaks https.
+    return origin is not None and origin.partition("://")[2] != headers.get("host")
+
+
+async def _refuse_elsewhere(request: Request) -> None:
+    if is_from_elsewhere(request.headers):
+        raise HTTPException(
+            403,
+            f"{request.url.path}: not for pages of other sites; open this server's own page, or"
+            " type the address",
+        )
+
+
 def _explain(app: FastAPI) -> None:
     """Answer with words when there is no answer."""
 
@@ -137,7 +162,9 @@ def _explain(app: FastAPI) -> None:
         return JSONResponse({"detail": str(e)}, 503)
 
 
-def _add_endpoints(app: FastAPI, store: Store) -> None:
+def _endpoints(store: Store) -> APIRouter:
+    """Make what answers from *store*, which no other site may set to work."""
+    api = APIRouter(dependencies=[Depends(_refuse_elsewhere)])
     # DuckDB uses all cores for one question: several at a time are not answered sooner, and
     # between two of them the file is closed, so that an ingest can go on.
     turn = Lock()
@@ -146,31 +173,35 @@ def _add_endpoints(app: FastAPI, store: Store) -> None:
         with turn:
             return answer(store, question)
 
-    @app.get("/api/about", summary="What is in the store")
+    @api.get("/api/about", summary="What is in the store")
     def about(question: Annotated[views.Question, Query()]) -> views.About:
         return answered(views.about, question)
 
-    @app.get("/api/summary", summary="Headline figures")
+    @api.get("/api/summary", summary="Headline figures")
     def summary(question: Annotated[views.Selected, Query()]) -> views.Summary:
         return answered(views.summary, question)
 
-    @app.get("/api/series", summary="Calls over time")
+    @api.get("/api/thresholds", summary="Thresholds for an alarm")
+    def thresholds(question: Annotated[views.Alarmed, Query()]) -> views.Thresholds:
+        return answered(views.thresholds, question)
+
+    @api.get("/api/series", summary="Calls over time")
     def series(question: Annotated[views.OverTime, Query()]) -> views.Stacked:
         return answered(views.series, question)
 
-    @app.get("/api/top", summary="What calls fall to")
+    @api.get("/api/top", summary="What calls fall to")
     def top(question: Annotated[views.Ranked, Query()]) -> views.Top:
         return answered(views.top, question)
 
-    @app.get("/api/throttles", summary="Throttled or denied APIs, and who is behind it")
+    @api.get("/api/throttles", summary="Throttled or denied APIs, and who is behind it")
     def throttles(question: Annotated[views.Refused, Query()]) -> list[views.Throttle]:
         return answered(views.throttles, question)
 
-    @app.get("/api/reconciliation", summary="What became of every record")
+    @api.get("/api/reconciliation", summary="What became of every record")
     def reconciliation(question: Annotated[views.Question, Query()]) -> views.Reconciliation:
         return answered(views.reconciliation, question)
 
-    @app.get("/api/export", summary="All rows, as a file", response_class=Response, responses=FILE)
+    @api.get("/api/export", summary="All rows, as a file", response_class=Response, responses=FILE)
     def export(question: Annotated[views.Exported, Query()]) -> Response:
         text = answered(views.export, question)
         kind = {"csv": "text/csv", "json": "application/json"}[question.format]
@@ -180,3 +211,5 @@ def _add_endpoints(app: FastAPI, store: Store) -> None:
             media_type=kind,
             headers={"Content-Disposition": f'attachment; filename="{name}.{question.format}"'},
         )
+
+    return api

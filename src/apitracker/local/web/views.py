@@ -15,13 +15,12 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from apitracker.core import quotas
-from apitracker.core.selection import Selection, parse_selection
+from apitracker.core.selection import Selection, matcher, parse_selection
 from apitracker.core.tally import FIELDS, UNKEPT, WIDTHS, parse_fields, require_fields
 from apitracker.core.times import parse
 from apitracker.errors import UsageError
 from apitracker.local import figures, tables
 from apitracker.local.store import Connection, Store
-from apitracker.local.store import top as rank
 from apitracker.local.throttles import Incident, Peak
 
 VERSION: Final = metadata.version("apitracker")
@@ -82,8 +81,8 @@ class OverTime(Selected):
     ] = 8
 
 
-class Ranked(Selected):
-    """Rows of a table."""
+class Sorted(Selected):
+    """Rows: of which fields, in which order, and which of them."""
 
     by: Annotated[
         str,
@@ -94,16 +93,30 @@ class Ranked(Selected):
         Field(description="What rows are sorted by; name is by the fields themselves."),
     ] = "calls"
     descending: Annotated[bool, Field(description="Most, or last by code point, first.")] = True
-    limit: Annotated[int, Field(ge=1, le=500, description="At most so many rows.")] = 25
-    offset: Annotated[
-        int, Field(ge=0, le=1_000_000_000, description="So many rows are left out before.")
-    ] = 0
     search: Annotated[
         str,
         Field(
             max_length=1_000,
             description="Only rows with this text in one of their fields, in whatever case.",
         ),
+    ] = ""
+
+
+class Ranked(Sorted):
+    """Rows of a table."""
+
+    limit: Annotated[int, Field(ge=1, le=500, description="At most so many rows.")] = 25
+    offset: Annotated[
+        int, Field(ge=0, le=1_000_000_000, description="So many rows are left out before.")
+    ] = 0
+
+
+class Alarmed(Selected):
+    """What an alarm counts."""
+
+    outcome: Annotated[
+        Literal["", "throttled", "denied", "failed"],
+        Field(description="Only calls that ended so; empty: all."),
     ] = ""
 
 
@@ -115,13 +128,9 @@ class Refused(Selected):
     ] = "throttled"
 
 
-class Exported(Selected):
+class Exported(Sorted):
     """All rows, as a file."""
 
-    by: Annotated[
-        str,
-        Field(description="The fields of a row, by commas.", examples=["minute,eventName"]),
-    ] = "eventSource,eventName"
     format: Annotated[Literal["csv", "json"], Field(description="The format of the file.")] = "csv"
 
 
@@ -212,6 +221,43 @@ class Stacked(Answer):
     ]
     throttled: Annotated[list[int], Field(description="Throttled calls in each step.")]
     denied: Annotated[list[int], Field(description="Denied calls in each step.")]
+
+
+class Threshold(Answer):
+    """
+    A threshold that the chosen time suggests for an alarm by the minute, or by the hour.
+
+    Minutes and hours are whole, also those in which the chosen time begins and ends.
+    """
+
+    above: Annotated[
+        int | None,
+        Field(
+            description="An alarm fires at more calls than these: the calls of the busiest minute"
+            " in which none was throttled. 0 where throttled or denied calls are counted; null"
+            " where there is no such minute."
+        ),
+    ]
+    at: Annotated[Second | None, Field(description="The start of that minute.")]
+    most: Annotated[int, Field(description="Calls in the busiest minute of all.")]
+    refused: Annotated[
+        int,
+        Field(
+            description="How many minutes have a throttled call; a denied one where denied calls"
+            " are counted."
+        ),
+    ]
+    exceeded: Annotated[int, Field(description="How many minutes have more calls than above.")]
+
+
+class Thresholds(Answer):
+    """What the chosen time suggests for an alarm, and what it watches."""
+
+    minute: Threshold
+    hour: Threshold
+    regions: Annotated[
+        int, Field(description="In how many regions there are such calls: each is a metric.")
+    ]
 
 
 class Ranking(Answer):
@@ -365,6 +411,22 @@ def summary(store: Store, question: Selected) -> Summary:
     return Summary(since=window.since, until=window.until, now=now, before=before)
 
 
+def thresholds(store: Store, question: Alarmed) -> Thresholds:
+    """Return what the chosen time suggests for an alarm on the selected calls."""
+    with store.reading() as db:
+        window = _window(db, question)
+        counted = window.selection
+        if question.outcome:
+            selected = matcher("outcome", counted.where.get("outcome", ("*",)))
+            ended = tuple(filter(selected, [question.outcome]))
+            counted = replace(counted, where={**counted.where, "outcome": ended})
+        return Thresholds(
+            minute=_threshold(db, window, "minute", question.outcome),
+            hour=_threshold(db, window, "hour", question.outcome),
+            regions=figures.totals(db, counted).regions,
+        )
+
+
 def series(store: Store, question: OverTime) -> Stacked:
     """Give calls over time."""
     with store.reading() as db:
@@ -442,11 +504,19 @@ def reconciliation(store: Store, _: Question) -> Reconciliation:
 
 
 def export(store: Store, question: Exported) -> str:
-    """Give a file with all rows, as `apitracker top --all` writes it."""
+    """Return a file with all rows; unsearched and by calls, as `apitracker top --all` writes it."""
     by = _fields(question.by)
     with store.reading() as db:
-        rows = rank(db, by, limit=EXPORTED + 1, selection=_selection(question))
-    if len(rows) > EXPORTED:
+        total, rows = figures.all_rows(
+            db,
+            by,
+            EXPORTED,
+            _selection(question),
+            sort=question.sort,
+            descending=question.descending,
+            search=question.search,
+        )
+    if total > EXPORTED:
         raise UsageError(
             f"more than {EXPORTED:,} rows: narrow it, or write them with apitracker top --all"
         )
@@ -456,6 +526,7 @@ def export(store: Store, question: Exported) -> str:
 ANSWERS: Final[dict[str, tuple[type[Question], Callable[[Store, Any], Any]]]] = {
     "/api/about": (Question, about),
     "/api/summary": (Selected, summary),
+    "/api/thresholds": (Alarmed, thresholds),
     "/api/series": (OverTime, series),
     "/api/top": (Ranked, top),
     "/api/throttles": (Refused, throttles),
@@ -564,6 +635,29 @@ def _figures(db: Connection, selection: Selection) -> Figures:
         callers=totals.callers,
         accounts=totals.accounts,
         regions=totals.regions,
+    )
+
+
+def _threshold(db: Connection, window: Window, field: str, outcome: str) -> Threshold:
+    """Suggest a threshold by the times of *field*, whole ones: an alarm counts no part of one."""
+    width = WIDTHS[field]
+    since, until = window.since, window.until
+    whole = replace(
+        window.selection,
+        since=None if since is None else since - since % width,
+        until=None if until is None else until + -until % width,
+    )
+    refused = outcome if outcome in ("throttled", "denied") else "throttled"
+    load = figures.load(db, width, whole, outcome=outcome, refused=refused)
+    above: int | None
+    if outcome == refused:
+        above, at, exceeded = 0, None, load.refused
+    elif load.calm.second is None:
+        above, at, exceeded = None, None, 0
+    else:
+        above, at, exceeded = load.calm.calls, load.calm.second, load.above
+    return Threshold(
+        above=above, at=at, most=load.busiest.calls, refused=load.refused, exceeded=exceeded
     )
 
 

@@ -62,6 +62,13 @@ export function makeChart(root, { zoom, pointed }) {
     return [times[index], times[index] + step];
   }
 
+  /** The bucket that is pointed at, or null; beyond an edge it is the one at the edge. */
+  function pointedAt(chart) {
+    const { times } = shown.data;
+    if (!(chart.cursor.left >= 0)) return null;
+    return Math.min(bucket(times, chart.posToVal(chart.cursor.left, "x")), times.length - 1);
+  }
+
   /** What was brushed, rounded out to whole buckets. */
   function brushed(chart) {
     if (chart.select.width < 4) return;
@@ -108,7 +115,6 @@ export function makeChart(root, { zoom, pointed }) {
         drag: { x: true, y: false, setScale: false },
         sync: { key: "calls" },
         bind: { dblclick: () => null },
-        dataIdx: (chart, series, closest, x) => Math.min(bucket(times, x), times.length - 1),
       },
       scales: { x: { time: true, range: () => [times[0], last] } },
     };
@@ -150,7 +156,7 @@ export function makeChart(root, { zoom, pointed }) {
           hooks: {
             drawClear: [(chart) => shade(chart, data, throttled, denied)],
             setSelect: [brushed], // what is brushed over the lane comes here too
-            setCursor: [(chart) => pointed(chart.cursor.left >= 0 ? chart.cursor.idx : null)],
+            setCursor: [(chart) => pointed(pointedAt(chart))],
           },
         },
         [xs, ...stacked.map(closed)],
@@ -192,7 +198,7 @@ export function makeChart(root, { zoom, pointed }) {
     const [chart] = charts;
     if (!chart || event.target !== root) return;
     const many = shown.data.times.length;
-    const now = chart.cursor.left >= 0 ? chart.cursor.idx : null;
+    const now = pointedAt(chart);
     const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -many, End: many };
     if (event.key in moves) {
       const start = moves[event.key] > 0 ? -1 : many;

@@ -1,8 +1,9 @@
 // The throttled (or denied) view: which API, where, when, how fast, and who is behind it.
 
 import { fill, h } from "./dom.js";
-import { calls, count, share, utc } from "./format.js";
+import { calls, count, isoTime, share, utc } from "./format.js";
 import * as source from "./source.js";
+import { narrowed, timed } from "./state.js";
 import { fileLinks, valueLink } from "./table.js";
 import { when } from "./usage.js";
 
@@ -77,8 +78,24 @@ const within = (state, outcome) => ({
   where: [...state.where.filter(([field]) => field !== "outcome"), ["outcome", outcome]],
 });
 
+const AROUND = 300; // seconds before and after an incident that are shown with it
+
+/**
+ * The usage view of an incident: its API, region and account in its time. A quota is used up by all
+ * calls, so those of a throttled API are shown whatever became of them, by caller.
+ */
+function during(state, incident, outcome) {
+  const { eventSource, eventName, awsRegion, recipientAccountId, first, last } = incident;
+  const since = first - (first % 60) - AROUND;
+  const until = last - (last % 60) + 60 + AROUND;
+  const all = { ...timed(state, isoTime(since), isoTime(until)), view: "usage", where: [], by: "caller" };
+  const own = narrowed(all, { eventSource, eventName, awsRegion, recipientAccountId });
+  return outcome === "throttled" ? own : within(own, outcome);
+}
+
 function line(state, incident, outcome) {
   const { eventSource, eventName, awsRegion, recipientAccountId, first, last } = incident;
+  const show = (now) => during(now, incident, outcome);
   const change = (now) => within(now, outcome);
   const sameDay = utc(first).slice(0, 10) === utc(last).slice(0, 10);
   const worst = (peak) =>
@@ -92,9 +109,9 @@ function line(state, incident, outcome) {
     h(
       "th",
       { scope: "row", class: "name" },
-      valueLink(state, { eventSource, eventName }, change),
+      valueLink(state, { eventSource, eventName }, show),
     ),
-    h("td", {}, callers(state, incident, change)),
+    h("td", {}, callers(state, incident, show)),
     h(
       "td",
       {},

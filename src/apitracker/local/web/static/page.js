@@ -1,11 +1,11 @@
 // The page: reads the address, shows what it says, and looks for what is new in the store.
 
 import { fill, h, say } from "./dom.js";
-import { FIELD_NAMES, calls, count, isoTime, length, plain, printable, shellQuoted } from "./format.js";
+import { FIELD_NAMES, calls, count, isoTime, length, plain, printable, shellQuoted, utc } from "./format.js";
 import { makeIncidents } from "./incidents.js";
 import { makeReconciliation } from "./reconciliation.js";
 import * as source from "./source.js";
-import { address, exact, read, timed } from "./state.js";
+import { address, exact, isMoving, read, timed } from "./state.js";
 import { makeUsage, oneApi, when } from "./usage.js";
 
 const POLL_MILLISECONDS = 3000;
@@ -22,6 +22,7 @@ const views = new Map();
 let state = read(source.report ? source.report.address : location.search);
 let about = null;
 let unanswered = false; // whether to ask again what could not be answered
+let shownIn = null; // the minute in which it was shown
 let turn = 0; // which showing is the latest: what an older one is answered comes too late
 
 function view(name) {
@@ -43,6 +44,7 @@ const isEmpty = () => !about.calls && !about.logs;
 async function show() {
   const mine = ++turn;
   const still = () => mine === turn;
+  shownIn = source.thisMinute();
   showFrame();
   if (isEmpty()) {
     showEmpty();
@@ -157,12 +159,31 @@ function showCrumbs() {
 }
 
 function showSpan(summary) {
+  if (!summary || summary.since === null || about.last === null) {
+    fill(part("span"));
+    return;
+  }
+  const { since, until } = summary;
   fill(
     part("span"),
-    ...(summary
-      ? [when(summary.since), " to ", when(summary.until), ` UTC, ${length(summary.until - summary.since)}`]
-      : []),
+    when(since),
+    " to ",
+    when(until),
+    ` UTC, ${length(until - since)}`,
+    ...(source.report ? [] : offerLastDay(since, until)),
   );
+}
+
+/** Where no call can be: an age is from now, and the calls of a store may have ended long before. */
+function offerLastDay(since, until) {
+  const isBefore = until <= about.first;
+  if (!isBefore && since <= about.last) return [];
+  return [
+    `. The store has no calls ${isBefore ? "before" : "after"} `,
+    when(isBefore ? about.first : about.last),
+    ": ",
+    h("a", { href: address(timed(state, lastly(86400), "")) }, "show the last 24 h of the store"),
+  ];
 }
 
 function showProblem(text, passing = false) {
@@ -195,11 +216,13 @@ function showEmpty() {
 
 // --- filters ------------------------------------------------------------------------------------
 
+/** Whether calls come in, so that the last hour is the one up to now. */
+const isLive = () => Date.now() / 1000 - about.last < 7200;
+
 /** From when the last width seconds are: an age while calls come in, else before the last call. */
 function lastly(width) {
-  const now = Date.now() / 1000;
   const ages = { 3600: "1h", 21600: "6h", 86400: "24h", 604800: "7d", 2592000: "30d", 7776000: "90d" };
-  if (now - about.last < 7200) return ages[width];
+  if (isLive()) return ages[width];
   return isoTime(Math.ceil((about.last + 1) / 60) * 60 - width);
 }
 
@@ -218,7 +241,7 @@ function makeFilters() {
       "span",
       { class: "narrow" },
       h("label", {}, "only ", fields),
-      h("input", { name: "glob", "aria-label": "Glob that it matches", placeholder: "Describe*", size: "14", spellcheck: "false", autocomplete: "off" }),
+      h("input", { name: "glob", "aria-label": "Glob that it matches", title: "* is any text, ? is any character, [ab] is either", placeholder: "Describe*", size: "14", spellcheck: "false", autocomplete: "off" }),
     ),
     h("button", { type: "submit" }, "Apply"),
   );
@@ -242,10 +265,12 @@ function showFilters() {
     field.append(...about.fields.map((name) => h("option", { value: name }, name)));
     if (about.fields.includes("eventName")) field.value = "eventName";
   }
+  const upto = about.last === null || isLive() ? ", to now" : ` of the store, to ${utc(about.last)}`;
   const choice = (text, from) =>
     h(
       "a",
       {
+        title: from ? `the last ${text}${upto}` : null,
         href: address(timed(state, from, "")),
         "aria-current": state.since === from && !state.until ? "true" : null,
       },
@@ -294,7 +319,8 @@ async function poll() {
     const first = about === null;
     about = next;
     if (isNew) source.forget();
-    if (isNew || unanswered) await show();
+    const hasMoved = isMoving(state) && source.thisMinute() !== shownIn;
+    if (isNew || unanswered || hasMoved) await show();
     if (isNew && !first) say(`Updated: ${calls(about.calls)} in ${count(about.logs)} logs`);
   } catch (e) {
     if (!(e instanceof source.Refusal)) throw e;

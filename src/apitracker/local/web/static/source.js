@@ -1,7 +1,7 @@
 // Where the figures come from: the server's JSON, or what is written into a report.
 
 import { released } from "./dom.js";
-import { selection, table } from "./state.js";
+import { isMoving, narrowed, selection, table } from "./state.js";
 
 export const ROWS = 10; // of a table on the page
 
@@ -26,7 +26,7 @@ export class Refusal extends Error {
   }
 }
 
-const answers = new Map();
+const answers = new Map(); // address -> what was asked, and in which minute if that matters
 
 /** Forget what was answered: there is something new in the store. */
 export const forget = () => answers.clear();
@@ -54,12 +54,11 @@ export function top(state, name) {
   return answer("top", name, "/api/top", parameters);
 }
 
-/** The one value of field with most calls, for the busiest minute or hour. */
-export function busiest(state, field) {
-  const parameters = selection(state);
-  parameters.set("by", field);
-  parameters.set("limit", 1);
-  return answer("busiest", field, "/api/top", parameters);
+/** What the chosen time suggests for an alarm, as alarmOf of state.js makes it. */
+export function thresholds(state, alarm) {
+  const parameters = selection(narrowed({ ...state, where: [] }, alarm.values));
+  if (alarm.outcome) parameters.set("outcome", alarm.outcome);
+  return answer("thresholds", null, "/api/thresholds", parameters);
 }
 
 export function incidents(state, outcome) {
@@ -70,10 +69,15 @@ export function incidents(state, outcome) {
 
 export const reconciliation = () => answer("reconciliation", null, "/api/reconciliation", "");
 
-/** The address of the same rows as a file. */
-export function exported(state, fields, form) {
+/** The address of the rows of fields as a file, as a table shows them: {sort, descending, search}. */
+export function exported(state, fields, form, { sort, descending, search } = {}) {
   const parameters = selection(state);
   parameters.set("by", fields.join(","));
+  if (sort) {
+    parameters.set("sort", sort);
+    parameters.set("descending", descending);
+  }
+  if (search) parameters.set("search", search);
   parameters.set("format", form);
   return `/api/export?${parameters}`;
 }
@@ -81,13 +85,17 @@ export function exported(state, fields, form) {
 function answer(name, key, path, parameters) {
   if (report) return Promise.resolve(key === null ? report[name] : report[name][key]);
   const url = `${path}?${parameters}`;
-  if (!answers.has(url)) {
-    const asked = fetched(url);
-    asked.catch(() => answers.delete(url));
-    answers.set(url, asked);
-  }
-  return answers.get(url);
+  const minute = isMoving(Object.fromEntries(new URLSearchParams(parameters))) ? thisMinute() : null;
+  const held = answers.get(url);
+  if (held && held.minute === minute) return held.asked;
+  const asked = fetched(url);
+  answers.set(url, { asked, minute });
+  asked.catch(() => answers.delete(url));
+  return asked;
 }
+
+/** The minute that it is: an answer to what moves with the time holds for so long. */
+export const thisMinute = () => Math.floor(Date.now() / 60_000);
 
 async function fetched(url) {
   const response = await fetch(url, { headers: { accept: "application/json" } }).catch(() => null);

@@ -78,6 +78,9 @@ export function narrowed(state, values) {
 /** The state in another time. */
 export const timed = (state, since, until) => ({ ...state, since, until, tables: {} });
 
+/** Whether a time in it is an age, such as 2h: what it selects changes as time goes on. */
+export const isMoving = ({ since, until }) => [since, until].some((time) => /^\s*\d+\s*[smhdw]\s*$/.test(time ?? ""));
+
 /** A glob that matches value and nothing else. */
 export const literal = (value) => value.replace(/[*?[]/g, "[$&]");
 
@@ -97,4 +100,21 @@ export function fixed(state) {
     if (!more.length && value !== null) values[field] = value;
   }
   return values;
+}
+
+const ALARMED = ["throttled", "denied", "failed"]; // outcomes that have a metric each
+
+/**
+ * The alarm that is nearest to state: the values of the fields that it is made for, its outcome or
+ * "", and the fields that narrow the state but not the alarm. Null unless state is of one API.
+ */
+export function alarmOf(state) {
+  const { eventSource, eventName, awsRegion, outcome } = fixed(state);
+  if (eventSource === undefined || eventName === undefined) return null;
+  const values = { eventSource, eventName };
+  if (awsRegion !== undefined) values.awsRegion = awsRegion;
+  const counted = ALARMED.includes(outcome) ? outcome : "";
+  const fields = [...new Set(state.where.map(([field]) => field))];
+  const ignored = fields.filter((field) => !(field in values) && !(field === "outcome" && counted));
+  return { values, outcome: counted, ignored };
 }

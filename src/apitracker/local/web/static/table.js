@@ -55,7 +55,7 @@ export function makeTable(name, title, go) {
     const { sort, descending, page, search: text } = table(state, name);
     if (document.activeElement !== search) search.value = text;
     total.textContent = count(answer.total);
-    fill(files, ...fileLinks(state, fields, title));
+    fill(files, ...fileLinks(state, fields, title, table(state, name)));
     fill(
       head,
       heading("name", fields.map((field) => FIELD_NAMES[field] ?? field).join(", "), sort, descending),
@@ -115,12 +115,12 @@ function cut({ rows, total }) {
   return rows.length < total ? [h("span", {}, `the first ${count(rows.length)} of ${count(total)}`)] : [];
 }
 
-/** Links to the rows of fields as CSV and JSON. */
-export function fileLinks(state, fields, what) {
+/** Links to the rows of fields as CSV and JSON, in the order and with the search of how, a table. */
+export function fileLinks(state, fields, what, how) {
   return ["csv", "json"].map((form) =>
     h(
       "a",
-      { href: exported(state, fields, form), download: true, "aria-label": `${what} as ${form.toUpperCase()}` },
+      { href: exported(state, fields, form, how), download: true, "aria-label": `${what} as ${form.toUpperCase()}` },
       form.toUpperCase(),
     ),
   );

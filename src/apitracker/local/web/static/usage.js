@@ -2,9 +2,9 @@
 
 import { SLOTS, colourOf, makeChart, readout } from "./chart.js";
 import { copyButton, fill, h } from "./dom.js";
-import { calls, count, isoTime, length, local, share, shellQuoted, utc } from "./format.js";
+import { FIELD_NAMES, calls, count, isoTime, length, local, plain, printable, share, shellQuoted, utc } from "./format.js";
 import * as source from "./source.js";
-import { fixed, narrowed, timed } from "./state.js";
+import { alarmOf, fixed, narrowed, timed } from "./state.js";
 import { fileLinks, makeTable, stateLink, valueLink } from "./table.js";
 
 const STACKS = {
@@ -62,7 +62,15 @@ export function makeUsage(go) {
     makeTable("accounts", "Accounts", go),
     makeTable("regions", "Regions", go),
   ];
-  const own = h("section", { class: "panel own", "aria-labelledby": "own-title", hidden: true });
+  const ownNote = h("p");
+  const ownLines = h("div", { class: "lines" });
+  const own = h(
+    "section",
+    { class: "panel own", "aria-labelledby": "own-title", hidden: true },
+    h("header", {}, h("h2", { id: "own-title" }, "Alarm and cost")),
+    ownNote,
+    ownLines,
+  );
   const element = h(
     "div",
     { class: "usage" },
@@ -150,37 +158,36 @@ export function makeUsage(go) {
     fill(files, ...fileLinks(state, [timeField(data?.step ?? 60), chosen], "Calls over time"));
   }
 
-  function showOwn(api, regions, minute, hour) {
-    const region = fixed(state).awsRegion;
-    const many = Math.max(regions.total, 1);
+  /** Keep the place of an alarm until it is answered, so that nothing below it moves then. */
+  function prepareOwn(alarm, isAnother) {
+    own.hidden = !alarm;
+    if (!alarm) return;
+    const ignored = alarm.ignored.map((field) => FIELD_NAMES[field] ?? printable(field));
+    ownNote.hidden = !ignored.length;
+    ownNote.textContent = ignored.length
+      ? `An alarm is on all calls of the API${inRegion(alarm)}: it cannot be narrowed by ${ignored.join(", ")}.`
+      : "";
+    if (isAnother) ownLines.replaceChildren();
+    ownLines.style.setProperty("--lines", alarmLines(alarm).length);
+  }
+
+  function showOwn(alarm, answer) {
+    const { values, outcome } = alarm;
+    const many = Math.max(answer.regions, 1);
     const dollars = (amount) => `$${amount.toFixed(2)}`;
+    const where = inRegion(alarm);
     fill(
-      own,
-      ownHeader(),
-      ...(canAlarm(api)
-        ? [
-            h("p", {}, "Rings when there are more calls than in the busiest minute, or hour, of the chosen time:"),
-            ...[
-              ["minute", "1m", minute],
-              ["hour", "1h", hour],
-            ].map(([name, per, busiest]) => {
-              const command = alarmCommand(api, busiest.rows[0]?.calls ?? 0, per, region);
-              return h(
-                "div",
-                { class: "command" },
-                h("span", { class: "faint" }, name),
-                h("code", { tabindex: "0", "aria-label": `Alarm by the ${name}` }, command),
-                copyButton(command, `the alarm by the ${name}`),
-              );
-            }),
-          ]
+      ownLines,
+      ...(canAlarm(values)
+        ? alarmLines(alarm).flatMap((line) => alarmLine(values, answer, line))
         : [h("p", {}, "No alarm can be made on it: its service or its name is no name that a command could say.")]),
       h(
         "p",
         { class: "cost" },
-        "Published, it is ",
+        outcome ? `Published by the metric set outcomes, ${outcome} calls of this time${where} are ` : `Published, the calls of this time${where} are `,
         h("strong", {}, `${count(many)} ${many === 1 ? "metric" : "metrics"}, ${dollars(many * METRIC_DOLLARS)} a month`),
-        `: ${dollars(METRIC_DOLLARS)} for each region it is called in. An alarm is ${dollars(ALARM_DOLLARS)} a month. List prices of us-east-1.`,
+        where ? "" : `: ${dollars(METRIC_DOLLARS)} for each region`,
+        `. An alarm is ${dollars(ALARM_DOLLARS)} a month for each metric that it watches. List prices of us-east-1.`,
       ),
     );
   }
@@ -190,15 +197,13 @@ export function makeUsage(go) {
     redraw: chart.draw,
     /** Ask for all that state shows; still() says whether it is still looked at. */
     async show(next, still) {
-      const before = state && oneApi(state);
+      const before = state && alarmOf(state);
       state = next;
-      const api = source.report ? null : oneApi(state);
+      const alarm = source.report ? null : alarmOf(state);
       const known = fixed(state);
       const shown = tables.filter(({ element }) => !hidden(element.dataset.table, known));
       for (const { element } of tables) element.hidden = !shown.some((table) => table.element === element);
-      // Its place is kept until it is answered, so that what follows stays where it is pointed at.
-      own.hidden = !api;
-      if (JSON.stringify(api) !== JSON.stringify(before)) fill(own, ownHeader());
+      prepareOwn(alarm, JSON.stringify(alarm) !== JSON.stringify(before));
       const then = (asked, show) => asked.then((answer) => (still() ? show(answer) : null));
       const summary = source.summary(state);
       const series = source.series(state, stackedBy(state), SLOTS);
@@ -209,19 +214,12 @@ export function makeUsage(go) {
         ...shown.map((table) =>
           then(source.top(state, table.element.dataset.table), (answer) => table.show(state, answer)),
         ),
-        api
-          ? then(
-              Promise.all([source.busiest(state, "awsRegion"), source.busiest(state, "minute"), source.busiest(state, "hour")]),
-              (answers) => showOwn(api, ...answers),
-            )
-          : null,
+        alarm ? then(source.thresholds(state, alarm), (answer) => showOwn(alarm, answer)) : null,
       ]);
       return summary;
     },
   };
 }
-
-const ownHeader = () => h("header", {}, h("h2", { id: "own-title" }, "Alarm and cost"));
 
 /** A table of one row says nothing: what is narrowed to one value is left out. */
 function hidden(name, known) {
@@ -234,11 +232,74 @@ const timeField = (step) => (step < 3600 ? "minute" : step < 86400 ? "hour" : "d
 const canAlarm = ({ eventSource, eventName }) =>
   /^[A-Za-z0-9.-]{1,253}$/.test(eventSource) && eventName.trim() !== "" && !/[*?]/.test(eventName);
 
-/** The command that makes an alarm on more than above calls per time, safe to paste in a shell. */
-export function alarmCommand({ eventSource, eventName }, above, per, region) {
+const inRegion = ({ values }) =>
+  values.awsRegion === undefined ? "" : ` in ${plain("awsRegion", values.awsRegion)}`;
+
+const isRefusal = (outcome) => outcome === "throttled" || outcome === "denied";
+
+/** The alarms that are offered: what each is called, its unit of time, and the outcome it counts. */
+function alarmLines({ outcome }) {
+  if (isRefusal(outcome)) return [["minute", "minute", outcome]];
+  const lines = [["minute", "minute", outcome], ["hour", "hour", outcome]];
+  return outcome ? lines : [...lines, ["throttled", "minute", "throttled"]];
+}
+
+/** The command of an alarm, and when it fires. */
+function alarmLine(values, answer, [name, unit, outcome]) {
+  const threshold = isRefusal(outcome) ? { ...answer[unit], above: 0 } : answer[unit];
+  const { above } = threshold;
+  const per = { minute: "1m", hour: "1h" }[unit];
+  const command = above === null ? null : alarmCommand(values, above, per, values.awsRegion, outcome);
+  return [
+    h(
+      "div",
+      { class: "command" },
+      h("span", { class: "faint" }, name),
+      ...(command === null
+        ? []
+        : [
+            h("code", { tabindex: "0", role: "group", "aria-label": `Alarm by the ${name}` }, command),
+            copyButton(command, `the alarm by the ${name}`),
+          ]),
+    ),
+    h("p", { class: "faint" }, ...firing(threshold, unit, outcome)),
+  ];
+}
+
+/** When an alarm with this threshold fires, and whether it would have fired in the chosen time. */
+function firing({ above, at, most, refused, exceeded }, unit, outcome) {
+  const many = (n) => `${count(n)} ${unit}${n === 1 ? "" : "s"}`;
+  if (isRefusal(outcome)) {
+    const had = refused ? `${many(refused)} of this time had one` : `no ${unit} of this time had one`;
+    return [`Fires at the first ${outcome} call, if the metric set outcomes is published: ${had}.`];
+  }
+  if (above === null) {
+    return [
+      refused
+        ? `In each ${unit} of this time that had calls, some were throttled. Choose a longer time for a threshold.`
+        : "This time had no calls. Choose a longer time for a threshold.",
+    ];
+  }
+  const fires = `Fires at more ${outcome ? `${outcome} calls` : "calls"} than in the busiest ${unit} of this time`;
+  if (!refused) return [`${fires}, `, when(at), "."];
+  return [
+    `${fires} in which no call was throttled, `,
+    when(at),
+    exceeded
+      ? `: ${many(exceeded)} had more, up to ${count(most)}.`
+      : `. No ${unit} had more: those with throttled calls would not have made it fire.`,
+  ];
+}
+
+/**
+ * The command that makes an alarm on more than above calls per time, safe to paste in a shell. With
+ * outcome only calls that ended so are counted.
+ */
+export function alarmCommand({ eventSource, eventName }, above, per, region, outcome = "") {
   const name = shellQuoted(`${eventSource}:${eventName}`);
   const where = region === undefined ? "--any-region" : `--region ${shellQuoted(region)}`;
-  return `apitracker alarm --above ${above} --per ${per} ${where} ${name.startsWith("-") ? "-- " : ""}${name}`;
+  const ended = outcome && ` --outcome ${outcome}`;
+  return `apitracker alarm --above ${above} --per ${per} ${where}${ended} ${name.startsWith("-") ? "-- " : ""}${name}`;
 }
 
 // --- headline figures ---------------------------------------------------------------------------
