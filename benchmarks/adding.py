@@ -22,7 +22,7 @@ from benchmarks.corpora import Corpora
 from benchmarks.measure import Options, Result, child, ratio, rounds, seconds, settle
 
 from apitracker.core.model import Key, Tally
-from apitracker.local.store import Store
+from apitracker.store.database import Store
 
 COUNTS: Final = 100_000
 SERIES: Final = 5_000

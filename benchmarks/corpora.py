@@ -17,8 +17,9 @@ from typing import Final
 
 from benchmarks.measure import ROOT, Options
 
-from apitracker.local import sample, sources
-from apitracker.local.sources import Found
+from apitracker.logs import sources
+from apitracker.logs.sources import Found
+from apitracker.synthetic import trail as sample
 
 REAL: Final = ROOT.parent / "shared" / "data" / "s3"
 MB: Final = 1_000_000

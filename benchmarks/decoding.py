@@ -22,9 +22,9 @@ from benchmarks.measure import Options, Result, child, ratio, rounds, seconds, s
 from apitracker.core.compression import MAX_BYTES
 from apitracker.core.tally import Row
 from apitracker.core.times import label
-from apitracker.local.ingestion import question
-from apitracker.local.readings import Question, read_all
-from apitracker.local.totals import Balance, total
+from apitracker.jobs.ingest import question
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Question, read_all
 
 MINUTE: Final = ("minute", "eventName", "awsRegion", "eventSource")
 NO_CALLS: Final = {"Aggregated", "Insight", "AwsAggregatedEvent", "AwsCloudTrailInsight"}

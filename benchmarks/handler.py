@@ -22,10 +22,10 @@ from benchmarks.corpora import REAL, Corpora, files
 from benchmarks.invoke import SETTINGS
 from benchmarks.measure import MIB, ROOT, Options, Result, ratio, rounds, seconds
 
-from apitracker.account.tracking import count
-from apitracker.core.envelopes import subscription
 from apitracker.core.metric_sets import Choice
 from apitracker.core.metrics import Page, paginate
+from apitracker.tracker.envelopes import subscription
+from apitracker.tracker.tracking import count
 
 EVENTS: Final = 1_000
 PAYLOADS: Final = 20

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 HANDLERS: Final = {
-    "ledger": "apitracker.account.handler",
-    "ours": "apitracker.account.handler",
+    "ledger": "apitracker.tracker.handler",
+    "ours": "apitracker.tracker.handler",
     "port": "benchmarks.port",
 }
 """Contenders: ours with the ledger and without, and a plain port of the predecessor."""
@@ -41,7 +41,7 @@ def _work(what: str, who: str) -> Callable[[dict[str, Any]], object]:
         return lambda given: module.handler(given, Context())
     if who == "port":
         return lambda given: module.count(given["awslogs"]["data"])
-    tracking = importlib.import_module("apitracker.account.tracking")
+    tracking = importlib.import_module("apitracker.tracker.tracking")
     return lambda given: tracking.count(tracking.subscription(given), tracking.Choice(), "")
 
 

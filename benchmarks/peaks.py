@@ -24,8 +24,10 @@ from benchmarks.measure import MIB, SCRIPTS, Options, Result, child, memory, set
 
 from apitracker.core.compression import MAX_BYTES
 from apitracker.core.records import decode
-from apitracker.local import ingestion, readings, sources
-from apitracker.local.sources import Found
+from apitracker.jobs import ingest as ingestion
+from apitracker.logs import sources
+from apitracker.logs import workers as readings
+from apitracker.logs.sources import Found
 
 SIZES: Final = (10 * MB, 50 * MB)
 

@@ -33,7 +33,7 @@ from benchmarks.measure import MIB, Options, Result, child, ratio, rounds, secon
 
 from apitracker.core.model import Key
 from apitracker.core.selection import ALL, Selection
-from apitracker.local.store import Store
+from apitracker.store.database import Store
 
 COUNTS: Final = 10_000_000
 SERIES: Final = 10_000

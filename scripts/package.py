@@ -19,7 +19,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SOURCE: Final = ROOT / "src"
-ENTRY: Final = "apitracker.account.handler"
+ENTRY: Final = "apitracker.tracker.handler"
 APP: Final = f'"""What Lambda calls: app.handler."""\n\nfrom {ENTRY} import handler as handler\n'
 PYTHON: Final = "3.13"  # of the Runtime in sam.yaml
 PROCESSORS: Final = ("aarch64", "x86_64")

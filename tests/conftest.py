@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.tracker.signing import CLOUDWATCH, Connection, Credentials
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

@@ -12,12 +12,12 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apitracker.account import alarms, api_names
-from apitracker.account.alarms import Alarm, Seen
-from apitracker.account.stacks import Stack
 from apitracker.core.metric_sets import OUTCOMES, Choice
 from apitracker.core.metrics import plan
 from apitracker.errors import UsageError
+from apitracker.operations import alarms, api_names
+from apitracker.operations.alarms import Alarm, Seen
+from apitracker.operations.deployment import Stack
 
 
 def alarm(**more: Any) -> Alarm:  # noqa: ANN401 - fields of any type

@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner
 from tests.real import DATA, records
 
-from apitracker.account import api_names
-from apitracker.account.api_names import Resolved, parse_region, resolve
 from apitracker.cli.main import cli
 from apitracker.errors import UsageError
+from apitracker.operations import api_names
+from apitracker.operations.api_names import Resolved, parse_region, resolve
 
 EC2 = "ec2.amazonaws.com"
 LAMBDA = "lambda.amazonaws.com"

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from apitracker.core.tally import FIELDS
-from apitracker.local import sample
+from apitracker.synthetic import trail as sample
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from apitracker.account import dashboards
-from apitracker.account.dashboards import Used
 from apitracker.cli.main import cli
 from apitracker.errors import UsageError
+from apitracker.operations import dashboards
+from apitracker.operations.dashboards import Used
 
 Text = Annotated[str, Meta(min_length=1)]
 Period = Annotated[int, Meta(ge=60, multiple_of=60)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apitracker.account.emf import UNITS, VALUES, embed, spread
+from apitracker.tracker.emf import UNITS, VALUES, embed, spread
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apitracker.core.envelopes import subscription
 from apitracker.core.model import Log
 from apitracker.core.records import decode
 from apitracker.core.tally import group
 from apitracker.errors import LogError
+from apitracker.tracker.envelopes import subscription
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "data" / "payloads"
 CALL = '{"eventTime":"2023-07-10T11:42:07Z","eventName":"GetObject","eventID":"e-1"}'

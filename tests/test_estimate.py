@@ -14,18 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from apitracker.account import budget
-from apitracker.account.emf import UNITS
-from apitracker.account.handler import handle
-from apitracker.account.signing import Connection
-from apitracker.account.tracking import Tracker, assemble, track
 from apitracker.core.metric_sets import SETS, Choice
 from apitracker.core.metrics import plan
 from apitracker.core.selection import ALL, Selection
 from apitracker.core.tally import Row
-from apitracker.errors import UsageError
-from apitracker.local import sample
-from apitracker.local.estimate import (
+from apitracker.costs.estimate import (
     ALARM_METRICS,
     DASHBOARDS,
     HASH_BYTES,
@@ -36,13 +29,20 @@ from apitracker.local.estimate import (
     estimate,
     lines,
 )
-from apitracker.local.prices import TABLE, load
-from apitracker.local.readings import Reading, read, read_all
-from apitracker.local.saturation import Range, kinds
-from apitracker.local.sources import Found, find
-from apitracker.local.totals import Balance, total
-from apitracker.local.usage import DAY, HOUR, MONTH, RECORD_BYTES, Scale, measure, question
+from apitracker.costs.expected_distinct import Range, kinds
+from apitracker.costs.prices import TABLE, load
+from apitracker.costs.volume import DAY, HOUR, MONTH, RECORD_BYTES, Scale, measure, question
+from apitracker.errors import UsageError
+from apitracker.logs.sources import Found, find
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Reading, read, read_all
 from apitracker.settings import Settings
+from apitracker.synthetic import trail as sample
+from apitracker.tracker import budget
+from apitracker.tracker.emf import UNITS
+from apitracker.tracker.handler import handle
+from apitracker.tracker.signing import Connection
+from apitracker.tracker.tracking import Tracker, assemble, track
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -464,7 +464,7 @@ def test_every_price_has_a_source() -> None:
 
 def test_the_page_says_the_same_prices() -> None:
     """What the page says that a metric and an alarm cost is what the table says."""
-    script = (TABLE.parent / "web/static/usage.js").read_text()
+    script = (TABLE.parents[1] / "page/static/usage.js").read_text()
     said = dict(re.findall(r"const (\w+)_DOLLARS = ([0-9.]+);", script))
 
     assert {name: Decimal(text) for name, text in said.items()} == {

@@ -12,10 +12,10 @@ from apitracker.core.outcomes import classify
 from apitracker.core.records import decode
 from apitracker.core.selection import ALL
 from apitracker.core.tally import group
-from apitracker.local.readings import read_log
-from apitracker.local.sources import Found
-from apitracker.local.throttles import around, incidents, question
-from apitracker.local.totals import Balance, total
+from apitracker.logs.sources import Found
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import read_log
+from apitracker.store.incidents import around, incidents, question
 
 FIELD = DATA / "field"
 

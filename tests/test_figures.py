@@ -16,9 +16,9 @@ from apitracker.core.outcomes import classify
 from apitracker.core.selection import Selection, predicate
 from apitracker.core.tally import rollup
 from apitracker.errors import UsageError
-from apitracker.local import figures
-from apitracker.local.figures import Line, Load, Parts, Peak, Stack, Totals
-from apitracker.local.store import Connection, Store
+from apitracker.store import queries as figures
+from apitracker.store.database import Connection, Store
+from apitracker.store.queries import Line, Load, Parts, Peak, Stack, Totals
 
 DAY = 86_400
 NOON = 1_793_188_800  # 2026-10-28T12:00Z

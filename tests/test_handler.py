@@ -12,14 +12,14 @@ from typing import TypeAlias
 
 import pytest
 
-from apitracker.account import handler
-from apitracker.account.handler import handle, make_tracker
-from apitracker.account.publish import UnpublishedError
-from apitracker.account.signing import Connection, Response
-from apitracker.account.tracking import Tracker, assemble
 from apitracker.core.metric_sets import Choice
 from apitracker.errors import LogError, ServiceError, SettingsError
 from apitracker.settings import Settings
+from apitracker.tracker import handler
+from apitracker.tracker.handler import handle, make_tracker
+from apitracker.tracker.put_metric_data import UnpublishedError
+from apitracker.tracker.signing import Connection, Response
+from apitracker.tracker.tracking import Tracker, assemble
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -319,7 +319,7 @@ class TestLine:
 def test_imports() -> None:
     """The Lambda's cold start pays for none of the libraries that others need."""
     script = (
-        "import sys, apitracker.account.handler; "
+        "import sys, apitracker.tracker.handler; "
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     folder = str(Path(handler.__file__).parents[2])
@@ -348,7 +348,7 @@ def start(aws: CloudWatch) -> Iterator[Start]:
     """Start the packaged handler's like, with more of an environment, as often as is wanted."""
     begun: list[Runtime] = []
 
-    def begin(name: str = "apitracker.account.handler.handler", **environ: str) -> Runtime:
+    def begin(name: str = "apitracker.tracker.handler.handler", **environ: str) -> Runtime:
         seconds = float(environ.pop("timeout", "20"))
         environ = {
             "AWS_ENDPOINT_URL_CLOUDWATCH": aws.url,
@@ -454,7 +454,7 @@ class TestRuntime:
         """A function that is killed in its work is begun anew, cold, and does the next event."""
         (tmp_path / "slow.py").write_text(
             "import time\n"
-            "from apitracker.account.handler import handler as real\n"
+            "from apitracker.tracker.handler import handler as real\n"
             "def handler(event, context):\n"
             "    if 'sleep' in event:\n"
             '        print(\'{"message": "sleeps"}\', flush=True)\n'
@@ -495,7 +495,7 @@ class TestRuntime:
         """Credentials that Lambda changes while the process lives are used for the next request."""
         (tmp_path / "turn.py").write_text(
             "import os\n"
-            "from apitracker.account.handler import handler as real\n"
+            "from apitracker.tracker.handler import handler as real\n"
             "def handler(event, context):\n"
             "    os.environ['AWS_ACCESS_KEY_ID'] = event.pop('key')\n"
             "    return real(event, context)\n"

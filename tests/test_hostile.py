@@ -15,12 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apitracker.account.handler import handle
-from apitracker.account.signing import Connection
-from apitracker.account.tracking import Tracker, assemble
 from apitracker.core.compression import inflate
 from apitracker.core.documents import MESSAGES
-from apitracker.core.envelopes import subscription
 from apitracker.core.model import Key, Log
 from apitracker.core.records import SHORT, decode, parts
 from apitracker.core.selection import matcher, parse_where
@@ -28,11 +24,15 @@ from apitracker.core.tally import FIELDS as KNOWN
 from apitracker.core.tally import WIDTHS
 from apitracker.core.times import parse, write
 from apitracker.errors import LogError, SettingsError, UsageError
-from apitracker.local.readings import Question, Reading, read_log
-from apitracker.local.sources import Found
-from apitracker.local.store import Store
-from apitracker.local.totals import Balance, total
+from apitracker.logs.sources import Found
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Question, Reading, read_log
 from apitracker.settings import load
+from apitracker.store.database import Store
+from apitracker.tracker.envelopes import subscription
+from apitracker.tracker.handler import handle
+from apitracker.tracker.signing import Connection
+from apitracker.tracker.tracking import Tracker, assemble
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from apitracker.core.model import Key, Log
 from apitracker.core.selection import Selection
+from apitracker.core.tables import FORMATS, lines
 from apitracker.errors import SourceError, StoreError
-from apitracker.local import sources
-from apitracker.local.readings import Question, Reading, Unread, read, read_log
-from apitracker.local.sources import Found, find
-from apitracker.local.store import Store
-from apitracker.local.tables import FORMATS, lines
-from apitracker.local.totals import Balance
+from apitracker.logs import sources
+from apitracker.logs.sources import Found, find
+from apitracker.logs.totals import Balance
+from apitracker.logs.workers import Question, Reading, Unread, read, read_log
+from apitracker.store.database import Store
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
 RECORD = {

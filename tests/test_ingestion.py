@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from apitracker.core.selection import Selection
 from apitracker.core.tally import Row
-from apitracker.local import ingestion, sample
-from apitracker.local.readings import Question, read_all
-from apitracker.local.sources import Found, find
-from apitracker.local.store import Store
-from apitracker.local.totals import Balance, total
+from apitracker.jobs import ingest as ingestion
+from apitracker.logs.sources import Found, find
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Question, read_all
+from apitracker.store.database import Store
+from apitracker.synthetic import trail as sample
 
 MAX = 100_000_000
 ROOT = Path(__file__).parents[1]
@@ -32,11 +33,11 @@ KEY = ("second", "eventName", "eventSource", "awsRegion", "caller", "errorCode",
 PIECEMEAL = """
 import sys
 from pathlib import Path
-from apitracker.local import ingestion
-from apitracker.local.readings import read
-from apitracker.local.sources import find
-from apitracker.local.store import Store
-from apitracker.local.totals import Balance
+from apitracker.jobs import ingest as ingestion
+from apitracker.logs.workers import read
+from apitracker.logs.sources import find
+from apitracker.store.database import Store
+from apitracker.logs.totals import Balance
 
 store, question = Store(Path(sys.argv[2])), ingestion.question(100_000_000)
 founds = list(find(sys.argv[1]))

@@ -13,14 +13,16 @@ import duckdb
 import pytest
 
 from apitracker.core.model import Log
+from apitracker.core.origins import origin_of
 from apitracker.errors import UsageError
-from apitracker.local import figures, ingestion, sample
-from apitracker.local.origins import origin_of
-from apitracker.local.readings import Reading, read_log
-from apitracker.local.sources import Found
-from apitracker.local.store import Store
-from apitracker.local.totals import Balance
-from apitracker.local.web import views
+from apitracker.jobs import ingest as ingestion
+from apitracker.logs.sources import Found
+from apitracker.logs.totals import Balance
+from apitracker.logs.workers import Reading, read_log
+from apitracker.page import views
+from apitracker.store import queries as figures
+from apitracker.store.database import Store
+from apitracker.synthetic import trail as sample
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
 MAX = 1_000_000

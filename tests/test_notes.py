@@ -6,8 +6,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from apitracker.account.notes import Notes, look_up
 from apitracker.errors import ServiceError
+from apitracker.operations.top_ups import Notes, look_up
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

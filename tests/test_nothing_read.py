@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from apitracker.core.selection import Selection
-from apitracker.local import sample
+from apitracker.synthetic import trail as sample
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
 NOTHING = "0 logs, 1 unreadable; 0 records: 0 counted (0 not selected), 0 duplicate, 0 skipped"

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from apitracker.account.tracking import count
 from apitracker.core.metric_sets import Choice
 from apitracker.core.model import Log
 from apitracker.core.own_calls import CALLS_BY_ROLE, Own
 from apitracker.core.records import decode, parts
 from apitracker.core.tally import rows
-from apitracker.local.readings import Question, read_log
-from apitracker.local.sources import Found
+from apitracker.logs.sources import Found
+from apitracker.logs.workers import Question, read_log
+from apitracker.tracker.tracking import count
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

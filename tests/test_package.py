@@ -165,9 +165,9 @@ def test_only_what_the_handler_imports(names: list[str]) -> None:
         "apitracker/__init__.py",
         "apitracker/errors.py",
         "apitracker/settings.py",
-        "apitracker/account/handler.py",
-        "apitracker/account/publish.py",
-        "apitracker/account/signing.py",
+        "apitracker/tracker/handler.py",
+        "apitracker/tracker/put_metric_data.py",
+        "apitracker/tracker/signing.py",
         "apitracker/core/records.py",
     } <= ours
     assert not [name for name in ours if re.search(r"/(local|cli)/|/clients\.py$", name)]
@@ -209,7 +209,7 @@ def test_app(built: Path) -> None:
 
     assert [type(node) for node in tree.body] == [ast.Expr, ast.ImportFrom]
     assert ast.unparse(tree.body[1]) == (
-        "from apitracker.account.handler import handler as handler"
+        "from apitracker.tracker.handler import handler as handler"
     )
 
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apitracker.account.publish import OUT_OF_TIME, Published, Refusal, publish
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials, Response
 from apitracker.core.metric_sets import API, Choice
 from apitracker.core.metrics import Datum, Page, plan
 from apitracker.core.model import Call
 from apitracker.core.tally import group
 from apitracker.errors import ServiceError
+from apitracker.tracker.put_metric_data import OUT_OF_TIME, Published, Refusal, publish
+from apitracker.tracker.signing import CLOUDWATCH, Connection, Credentials, Response
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from apitracker.account import backfill
-from apitracker.account.publish import OUT_OF_TIME
-from apitracker.account.signing import Response, TransportError
 from apitracker.core.metric_sets import Choice
 from apitracker.core.metrics import Page, plan
 from apitracker.errors import UsageError
+from apitracker.jobs import publish as backfill
+from apitracker.tracker.put_metric_data import OUT_OF_TIME
+from apitracker.tracker.signing import Response, TransportError
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
 NOW = 1_700_000_000.0

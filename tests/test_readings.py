@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from apitracker.core.model import Log, Rejected
 from apitracker.core.selection import Selection
 from apitracker.errors import LogError, WorkerError
-from apitracker.local.readings import (
+from apitracker.logs.sources import Found, find
+from apitracker.logs.workers import (
     NO_EVENT,
     OUTSIDE,
     Question,
@@ -26,7 +27,6 @@ from apitracker.local.readings import (
     read_all,
     read_log,
 )
-from apitracker.local.sources import Found, find
 
 MAX = 1_000_000
 NOON = 1_688_990_400  # 2023-07-10T12:00:00Z

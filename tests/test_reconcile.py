@@ -13,11 +13,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.payloads import FakeClock
 
-from apitracker.account import clients, reconcile
-from apitracker.account.clients import Metric
-from apitracker.account.notes import Key, Note
-from apitracker.account.publish import OUT_OF_TIME
-from apitracker.account.reconcile import (
+from apitracker import aws as clients
+from apitracker.aws import Metric
+from apitracker.core.metric_sets import OTHERS, Choice
+from apitracker.core.metrics import Datum, Dimension, plan
+from apitracker.jobs import reconcile
+from apitracker.jobs.reconcile import (
     AMONG_OTHERS,
     MISSING,
     SENT,
@@ -28,9 +29,9 @@ from apitracker.account.reconcile import (
     compare,
     top_ups,
 )
-from apitracker.account.signing import Response
-from apitracker.core.metric_sets import OTHERS, Choice
-from apitracker.core.metrics import Datum, Dimension, plan
+from apitracker.operations.top_ups import Key, Note
+from apitracker.tracker.put_metric_data import OUT_OF_TIME
+from apitracker.tracker.signing import Response
 
 NOW = 1_700_000_000.0
 MINUTE = 1_699_920_000  # a day before, to the minute

@@ -6,7 +6,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from typing import Any
 
-from apitracker.local import report
+from apitracker.page import report
 
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 {{7*7}} -->"
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from apitracker.errors import UsageError
-from apitracker.local import sample
-from apitracker.local.sample import Written
-from apitracker.local.scenario import CULPRIT, DENIED_CALLER
+from apitracker.synthetic import trail as sample
+from apitracker.synthetic.scenario import CULPRIT, DENIED_CALLER
+from apitracker.synthetic.trail import Written
 
 LAYOUT = re.compile(
     r"AWSLogs/(?P<account>\d{12})/CloudTrail(-Insight)?/(?P<region>[a-z]+-[a-z]+-\d)"

@@ -14,11 +14,11 @@ import pytest
 
 from apitracker.core.selection import Selection
 from apitracker.errors import StoreError
-from apitracker.local import figures
-from apitracker.local.readings import Unread
-from apitracker.local.sources import Found
-from apitracker.local.store import SERIES, Store
-from apitracker.local.totals import Balance
+from apitracker.logs.sources import Found
+from apitracker.logs.totals import Balance
+from apitracker.logs.workers import Unread
+from apitracker.store import queries as figures
+from apitracker.store.database import SERIES, Store
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
 DAY = 86_400
@@ -209,7 +209,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import duckdb
-from apitracker.local import store
+from apitracker.store import database as store
 
 class Connection:
     def __init__(self, db):

@@ -31,8 +31,9 @@ from botocore.loaders import Loader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apitracker.account import signing
-from apitracker.account.signing import (
+from apitracker.errors import ServiceError, SettingsError
+from apitracker.tracker import signing
+from apitracker.tracker.signing import (
     CLOUDWATCH,
     DYNAMODB,
     Connection,
@@ -41,7 +42,6 @@ from apitracker.account.signing import (
     Service,
     TransportError,
 )
-from apitracker.errors import ServiceError, SettingsError
 
 KEYS = Credentials("123456789012", "secret", "token")
 ENVIRON = {"AWS_ACCESS_KEY_ID": "123456789012", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -859,7 +859,7 @@ def test_cold_start_imports() -> None:
     """Importing, and posting, brings in nothing that is heavy."""
     code = """
 import sys
-from apitracker.account.signing import CLOUDWATCH, Connection, Credentials
+from apitracker.tracker.signing import CLOUDWATCH, Connection, Credentials
 url, keys = sys.argv[1], Credentials("123456789012", "secret")
 with Connection(CLOUDWATCH, "us-east-1", url, credentials=lambda: keys) as connection:
     connection.post("PutMetricData", b"{}", deadline=4e9)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apitracker.errors import SourceError
-from apitracker.local.sources import Found, LeftOut, find, read
+from apitracker.logs.sources import Found, LeftOut, find, read
 
 REGION = "AWSLogs/111122223333/CloudTrail/eu-west-1"
 JULY_10 = timegm((2023, 7, 10, 0, 0, 0))
@@ -604,7 +604,7 @@ def test_found_travels() -> None:
 def test_finding_files_loads_no_boto3() -> None:
     """Reading files does not wait for boto3 to be imported."""
     program = (
-        "import sys; from apitracker.local.sources import find; next(find(sys.executable)); "
+        "import sys; from apitracker.logs.sources import find; next(find(sys.executable)); "
         "sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
     )
 

@@ -21,11 +21,11 @@ from apitracker.core.model import Key, Log, Tally
 from apitracker.core.selection import Selection
 from apitracker.core.tally import Row, rollup
 from apitracker.errors import StoreError, UsageError
-from apitracker.local.ingestion import question
-from apitracker.local.readings import Reading, Unread, read_log
-from apitracker.local.sources import Found
-from apitracker.local.store import Store
-from apitracker.local.totals import Balance, total
+from apitracker.jobs.ingest import question
+from apitracker.logs.sources import Found
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Reading, Unread, read_log
+from apitracker.store.database import Store
 
 MAX = 1_000_000
 DAY = 86_400

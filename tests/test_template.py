@@ -16,14 +16,14 @@ import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import fields
 
-from apitracker.account.alarms import LONGEST_QUERY, periods
-from apitracker.account.emf import DIMENSION, SUFFIX, UNITS
-from apitracker.account.tracking import choose
 from apitracker.cli.main import cli
 from apitracker.core.metric_sets import API, SETS
 from apitracker.core.selection import parse_where
 from apitracker.core.tally import FIELDS
+from apitracker.operations.alarms import LONGEST_QUERY, periods
 from apitracker.settings import MOST_METRICS, PREFIX, Settings
+from apitracker.tracker.emf import DIMENSION, SUFFIX, UNITS
+from apitracker.tracker.tracking import choose
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "sam.yaml"

@@ -21,12 +21,13 @@ from apitracker.core.model import Log
 from apitracker.core.outcomes import OUTCOMES, classify
 from apitracker.core.selection import ALL, Selection
 from apitracker.core.tally import Row
-from apitracker.local import figures, ingestion, sample
-from apitracker.local.readings import Question, Reading, read_log
-from apitracker.local.scenario import CULPRIT, DENIED_CALLER
-from apitracker.local.sources import Found
-from apitracker.local.store import Store
-from apitracker.local.throttles import (
+from apitracker.jobs import ingest as ingestion
+from apitracker.logs.sources import Found
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Question, Reading, read_log
+from apitracker.store import queries as figures
+from apitracker.store.database import Store
+from apitracker.store.incidents import (
     FIELDS,
     Api,
     Caller,
@@ -38,7 +39,8 @@ from apitracker.local.throttles import (
     lines,
     question,
 )
-from apitracker.local.totals import Balance, total
+from apitracker.synthetic import trail as sample
+from apitracker.synthetic.scenario import CULPRIT, DENIED_CALLER
 
 MAX = 1_000_000
 NOON = 1_688_990_400  # 2023-07-10T12:00:00Z

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from apitracker.core.model import Log
 from apitracker.core.selection import Selection
 from apitracker.core.tally import Row
-from apitracker.local import sample
-from apitracker.local.readings import Question, Reading, Unread, read_all, read_log
-from apitracker.local.sources import Found, find
-from apitracker.local.totals import Balance, total
+from apitracker.logs.sources import Found, find
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Question, Reading, Unread, read_all, read_log
+from apitracker.synthetic import trail as sample
 
 MAX = 1_000_000
 DATA = Path(__file__).parents[2] / "shared" / "data"

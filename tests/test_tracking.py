@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from apitracker.account.publish import UnpublishedError
-from apitracker.account.signing import Connection
-from apitracker.account.tracking import Tracked, Tracker, assemble, track
 from apitracker.errors import ApiTrackerError, LogError, SettingsError
 from apitracker.settings import Settings
+from apitracker.tracker.put_metric_data import UnpublishedError
+from apitracker.tracker.signing import Connection
+from apitracker.tracker.tracking import Tracked, Tracker, assemble, track
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

@@ -15,10 +15,10 @@ import pytest
 from botocore.stub import Stubber
 from msgspec.structs import replace
 
-from apitracker.account import verify
-from apitracker.account.clients import RefusedError
-from apitracker.account.stacks import Stack
-from apitracker.account.verify import Check, Clients, Deployed, Finding
+from apitracker.aws import RefusedError
+from apitracker.operations import verify
+from apitracker.operations.deployment import Stack
+from apitracker.operations.verify import Check, Clients, Deployed, Finding
 
 NOW = int(datetime(2026, 10, 1, 12, tzinfo=UTC).timestamp())
 FUNCTION = "cloudwatch-api-tracker-APITrackerLambdaFunction-1ABC"

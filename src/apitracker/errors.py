@@ -11,11 +11,11 @@ Every error that is ours, as one tree:
     ├── StoreError     the store cannot be opened, read or written
     ├── ServeError     the page cannot be served here
     └── ServiceError   AWS refused or could not be reached
-        ├── RefusedError          an API answered with an error (account.clients)
-        ├── TransportError        no whole answer came (account.signing)
-        ├── HeldError             another execution publishes the same log (account.ledger)
-        ├── UnpublishedError      not all pages could be published (account.publish)
-        └── InterruptedRunError   not all could be published; how to go on (account.backfill)
+        ├── RefusedError          an API answered with an error (aws)
+        ├── TransportError        no whole answer came (tracker.signing)
+        ├── HeldError             another execution publishes the same log (tracker.ledger)
+        ├── UnpublishedError      not all pages could be published (tracker.put_metric_data)
+        └── InterruptedRunError   not all could be published; how to go on (jobs.publish)
 
 A message names the thing, the fault and the way on.
 """

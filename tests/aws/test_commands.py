@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 from tests.emulator import VENV
 
-from apitracker.account import alarms, clients, dashboards, verify
-from apitracker.account.dashboards import Used
-from apitracker.account.verify import Clients
+from apitracker import aws as clients
+from apitracker.operations import alarms, dashboards, verify
+from apitracker.operations.dashboards import Used
+from apitracker.operations.verify import Clients
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 APITRACKER = Path(sys.executable).with_name("apitracker")

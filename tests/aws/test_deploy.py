@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.real import DATA, golden, moved, of_day, published, records
 from tests.stack import ROOT, Account, Client, aws, build, names, one, package
 
-from apitracker.account import clients
+from apitracker import aws as clients
 
 PREDECESSOR = ROOT / "tests" / "predecessor.json"
 OWN = {"NewTrail", "NewTrailRole", "NewTrailCWLogGroup", "NewTrailBucket", "NewTrailBucketPolicy"}

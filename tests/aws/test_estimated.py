@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from apitracker.account import clients
-from apitracker.account.handler import SystemClock
-from apitracker.account.signing import CLOUDWATCH, DYNAMODB, Connection, Credentials, Response
-from apitracker.account.tracking import Tracker, assemble, track
+from apitracker import aws as clients
 from apitracker.core.selection import ALL
-from apitracker.local.estimate import estimate
-from apitracker.local.prices import load
-from apitracker.local.readings import read_all
-from apitracker.local.sources import find
-from apitracker.local.totals import Balance, total
-from apitracker.local.usage import DAY, MONTH, question
+from apitracker.costs.estimate import estimate
+from apitracker.costs.prices import load
+from apitracker.costs.volume import DAY, MONTH, question
+from apitracker.logs.sources import find
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import read_all
 from apitracker.settings import Settings
+from apitracker.tracker.handler import SystemClock
+from apitracker.tracker.signing import CLOUDWATCH, DYNAMODB, Connection, Credentials, Response
+from apitracker.tracker.tracking import Tracker, assemble, track
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 

@@ -13,11 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from apitracker.account import ledger
-from apitracker.account.ledger import Decision, HeldError, Ledger, admit, admitted, claim, look_up
-from apitracker.account.publish import UnpublishedError
-from apitracker.account.retries import Clock
-from apitracker.account.signing import (
+from apitracker.core.metric_sets import Choice
+from apitracker.errors import ServiceError
+from apitracker.settings import Settings
+from apitracker.tracker import ledger
+from apitracker.tracker.ledger import Decision, HeldError, Ledger, admit, admitted, claim, look_up
+from apitracker.tracker.put_metric_data import UnpublishedError
+from apitracker.tracker.retries import Clock
+from apitracker.tracker.signing import (
     CLOUDWATCH,
     DYNAMODB,
     Connection,
@@ -25,10 +28,7 @@ from apitracker.account.signing import (
     Response,
     TransportError,
 )
-from apitracker.account.tracking import Tracked, Tracker, assemble, track
-from apitracker.core.metric_sets import Choice
-from apitracker.errors import ServiceError
-from apitracker.settings import Settings
+from apitracker.tracker.tracking import Tracked, Tracker, assemble, track
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 

@@ -23,16 +23,18 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import real
 from tests.payloads import event
 
-from apitracker.account import clients, notes, reconcile
-from apitracker.account.backfill import InterruptedRunError
-from apitracker.account.handler import SystemClock
-from apitracker.account.ledger import HeldError
-from apitracker.account.notes import Key, Note, Notes
-from apitracker.account.reconcile import Memory, TopUp
-from apitracker.account.signing import CLOUDWATCH, Response, TransportError
-from apitracker.account.tracking import assemble, track
+from apitracker import aws as clients
 from apitracker.core.metrics import Datum, Dimension
+from apitracker.jobs import reconcile
+from apitracker.jobs.publish import InterruptedRunError
+from apitracker.jobs.reconcile import Memory, TopUp
+from apitracker.operations import top_ups as notes
+from apitracker.operations.top_ups import Key, Note, Notes
 from apitracker.settings import Settings
+from apitracker.tracker.handler import SystemClock
+from apitracker.tracker.ledger import HeldError
+from apitracker.tracker.signing import CLOUDWATCH, Response, TransportError
+from apitracker.tracker.tracking import assemble, track
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
 DAY = 86_400

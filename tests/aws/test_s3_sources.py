@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apitracker.account import clients
+from apitracker import aws as clients
 from apitracker.errors import ServiceError, SourceError
-from apitracker.local.sources import find, read
+from apitracker.logs.sources import find, read
 
 ACCOUNT = "AWSLogs/111122223333"
 REGION = f"{ACCOUNT}/CloudTrail/eu-west-1"
@@ -474,7 +474,7 @@ class TestClient:
     def test_is_not_shared_with_a_forked_process(self) -> None:
         """Two processes on one connection would read each other's answers."""
         program = (
-            "import os; from apitracker.account.clients import s3; mine = s3(); "
+            "import os; from apitracker.aws import s3; mine = s3(); "
             "child = os.fork() or os._exit(s3() is mine); "
             "raise SystemExit(bool(os.waitpid(child, 0)[1]))"
         )

@@ -13,12 +13,12 @@ from tests.chaos.campaign import Campaign, Client, Doubts
 from tests.chaos.payloads import DAYS
 from tests.real import Counts, golden, of_day, published
 
-from apitracker.account.ledger import Decision
-from apitracker.account.tracking import choose, count, cut_pages
-from apitracker.core.envelopes import subscription
 from apitracker.core.metric_sets import USAGE
 from apitracker.core.metrics import Page
 from apitracker.settings import load
+from apitracker.tracker.envelopes import subscription
+from apitracker.tracker.ledger import Decision
+from apitracker.tracker.tracking import choose, count, cut_pages
 
 ERRORS = {"HeldError", "ServiceError", "TransportError", "UnpublishedError"}
 PARTS = ("Counted", "Duplicates", "Skipped", "Rejected")

@@ -23,7 +23,7 @@ from tests.chaos.payloads import Payload, pack, spread
 from tests.chaos.proxy import Journal, Plan, Proxy
 from tests.emulator import DUMMY
 
-HANDLER = "apitracker.account.handler.handler"
+HANDLER = "apitracker.tracker.handler.handler"
 APITRACKER = Path(sys.executable).with_name("apitracker")
 TIMEOUT = 3.0  # seconds, of which the function keeps two
 # Where nothing goes wrong nothing waits for the timeout, and no invocation may be over before its

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.real import Event, counted, golden, moved, of_day, records
 
-from apitracker.core.envelopes import subscription
+from apitracker.tracker.envelopes import subscription
 
 DAYS = 12  # over which records are spread, so that a payload has many minutes
 LARGE = (2_100, 1_150)  # records in payloads of more than one page

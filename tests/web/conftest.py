@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
-from apitracker.local import sample
+from apitracker.synthetic import trail as sample
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Locator, Page
 from tests.emulator import await_answer
 
-from apitracker.local.web import server
+from apitracker.page import server
 
 APITRACKER = Path(sys.executable).with_name("apitracker")
 

@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.web.serving import Open, figure, serving_here
 
 from apitracker.core.model import Key, Tally
-from apitracker.local.store import Store
-from apitracker.local.web import views
-from apitracker.local.web.app import make_app
+from apitracker.page import views
+from apitracker.page.app import make_app
+from apitracker.store.database import Store
 
 NOW = 1_790_848_860  # 2026-10-01T10:01Z
 

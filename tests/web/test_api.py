@@ -32,10 +32,10 @@ from tests.web.serving import APITRACKER, ingest, serving
 
 from apitracker.core import tally
 from apitracker.errors import UsageError
-from apitracker.local import figures
-from apitracker.local.store import Store
-from apitracker.local.web import server, views
-from apitracker.local.web.app import LOOPBACK, is_ours, make_app
+from apitracker.page import server, views
+from apitracker.page.app import LOOPBACK, is_ours, make_app
+from apitracker.store import queries as figures
+from apitracker.store.database import Store
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 GOLDEN = DATA / "golden"

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.web.serving import serving_here, settled
 
-from apitracker.local.store import Connection, Store
-from apitracker.local.web import views
-from apitracker.local.web.app import is_from_elsewhere, make_app
+from apitracker.page import views
+from apitracker.page.app import is_from_elsewhere, make_app
+from apitracker.store.database import Connection, Store
 
 FOREIGN = """
 <a id="export" href="{url}/api/export">a file</a>

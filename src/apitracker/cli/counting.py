@@ -29,8 +29,8 @@ from apitracker.core.selection import parse_selection
 from apitracker.core.tally import require_fields
 from apitracker.core.times import write as write_time
 from apitracker.errors import UsageError
-from apitracker.local.readings import Question
-from apitracker.local.totals import Balance, total
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Question
 from apitracker.settings import Settings
 
 _all_incidents = click.option(
@@ -135,8 +135,8 @@ def ingest(
     Exit code 0: all was counted; 1: something could not be, and is named; 2: wrong usage;
     3: the store or AWS failed.
     """
-    from apitracker.local import ingestion
-    from apitracker.local.store import Store
+    from apitracker.jobs import ingest as ingestion
+    from apitracker.store.database import Store
 
     store = Store(path or settings.store)
     balance = Balance()
@@ -187,7 +187,7 @@ def top(  # noqa: PLR0913 - options of a command
 
     Exit code 0: done; 2: wrong usage; 3: the store failed.
     """
-    from apitracker.local import store
+    from apitracker.store import database as store
 
     form = choose_format(form, output)
     selection = parse_selection(since, until, where)
@@ -276,7 +276,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     path: Path | None,
 ) -> None:
     """Print the calls that ended with *outcome*, from log files or from the store."""
-    from apitracker.local.throttles import around, incidents, lines, question
+    from apitracker.store.incidents import around, incidents, lines, question
 
     if source and path:
         raise UsageError("give a SOURCE or --store, not both")
@@ -290,8 +290,8 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
         counts = total(read_sources(source, asked, settings, balance), asked, balance)
         found = incidents(around(counts, asked.by, selection, outcome), outcome)
     else:
-        from apitracker.local import figures
-        from apitracker.local.store import Store
+        from apitracker.store import queries as figures
+        from apitracker.store.database import Store
 
         require_fields(selection.where, kept=True)  # before the file is looked at
         path = path or settings.store
@@ -337,7 +337,7 @@ def sample(  # noqa: PLR0913 - options of a command
       apitracker sample trail --until 2026-10-31
       apitracker sample trail --events 1000000 --days 30 --broken 5
     """
-    from apitracker.local.sample import write
+    from apitracker.synthetic.trail import write
 
     end = datetime.now(UTC) if until is None else datetime.fromtimestamp(until, UTC)
     written = write(folder, events=events, days=days, seed=seed, broken=broken, until=end)

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from apitracker.core.selection import ALL, Selection
 from apitracker.errors import SourceError
-from apitracker.local import sources
-from apitracker.local.readings import Question, Reading, Unread, read_all
-from apitracker.local.sources import Found
-from apitracker.local.totals import Balance
+from apitracker.logs import sources
+from apitracker.logs.sources import Found
+from apitracker.logs.totals import Balance
+from apitracker.logs.workers import Question, Reading, Unread, read_all
 from apitracker.settings import Settings
 
 

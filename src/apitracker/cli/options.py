@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import click
 
+from apitracker.core import tables
 from apitracker.core.tally import FIELDS, parse_fields, require_fields
 from apitracker.core.times import parse
 from apitracker.errors import UsageError
-from apitracker.local import tables
 
 Command = Callable[..., None]
 BY: Final = ("eventSource", "eventName")

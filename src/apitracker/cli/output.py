@@ -8,16 +8,16 @@ from typing import IO, TYPE_CHECKING, Final
 
 import click
 
+from apitracker.core import tables
+from apitracker.core.origins import SYNTHETIC
 from apitracker.core.selection import ALL, Selection
 from apitracker.core.tally import Row
 from apitracker.core.times import write
 from apitracker.errors import UsageError
-from apitracker.local import tables
-from apitracker.local.origins import SYNTHETIC
-from apitracker.local.totals import Balance
+from apitracker.logs.totals import Balance
 
 if TYPE_CHECKING:
-    from apitracker.local.store import Connection
+    from apitracker.store.database import Connection
 
 NAMED: Final = 100  # rejected records that are named one by one
 NAMED_LOGS: Final = 20  # logs that could not be read that are named one by one
@@ -76,7 +76,7 @@ def coverage(db: "Connection", path: Path, selection: Selection, *, empty: bool)
     """
     if not empty and selection.since is None and selection.until is None:
         return ""
-    from apitracker.local.figures import extent
+    from apitracker.store.queries import extent
 
     found = extent(db)
     if found.first is None or found.last is None:

@@ -19,21 +19,21 @@ from apitracker.cli.options import (
     stack_option,
 )
 from apitracker.cli.output import INCOMPLETE, NAMED, exit_by, report_balance, say, say_none
+from apitracker.core import tables
 from apitracker.core.metric_sets import API, parse_names
 from apitracker.core.metrics import Datum, Plan
 from apitracker.core.selection import Selection, parse_selection
 from apitracker.core.tally import Row
 from apitracker.core.times import write
 from apitracker.errors import UsageError
-from apitracker.local import tables
-from apitracker.local.readings import Question
-from apitracker.local.totals import Balance, total
+from apitracker.logs.totals import Balance, total
+from apitracker.logs.workers import Question
 from apitracker.settings import Settings
 
 if TYPE_CHECKING:
-    from apitracker.account.notes import Key
-    from apitracker.account.publish import Published
-    from apitracker.account.reconcile import Memory
+    from apitracker.jobs.reconcile import Memory
+    from apitracker.operations.top_ups import Key
+    from apitracker.tracker.put_metric_data import Published
 
 
 @click.command()
@@ -83,9 +83,10 @@ def estimate(  # noqa: PLR0913 - options of a command
     Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
     3: AWS failed.
     """
-    from apitracker.account.tracking import choose
-    from apitracker.local import estimate, usage
-    from apitracker.local.prices import load as load_prices
+    from apitracker.costs import estimate
+    from apitracker.costs import volume as usage
+    from apitracker.costs.prices import load as load_prices
+    from apitracker.tracker.tracking import choose
 
     prices = load_prices(table)
     choice = choose(settings if metrics is None else replace(settings, metrics=metrics))
@@ -157,10 +158,11 @@ def publish(  # noqa: PLR0913 - options of a command
     Exit code 0: all was published; 1: something could not be, and is named; 2: wrong usage;
     3: AWS failed, and what was published until then is said.
     """
-    from apitracker.account import backfill, clients
-    from apitracker.account.handler import SystemClock
-    from apitracker.account.publish import OUT_OF_TIME
-    from apitracker.account.signing import CLOUDWATCH
+    from apitracker import aws as clients
+    from apitracker.jobs import publish as backfill
+    from apitracker.tracker.handler import SystemClock
+    from apitracker.tracker.put_metric_data import OUT_OF_TIME
+    from apitracker.tracker.signing import CLOUDWATCH
 
     # Without credentials it fails here, before anything is read.
     poster = None if dry_run else clients.connection(CLOUDWATCH)
@@ -252,9 +254,10 @@ def reconcile(  # noqa: PLR0913 - options of a command
     Exit code 0: nothing is missing or too many, or what was missing is published; 1: there are
     differences, or something could not be counted; 2: wrong usage; 3: AWS failed.
     """
-    from apitracker.account import clients, reconcile
-    from apitracker.account.handler import SystemClock
-    from apitracker.account.signing import CLOUDWATCH
+    from apitracker import aws as clients
+    from apitracker.jobs import reconcile
+    from apitracker.tracker.handler import SystemClock
+    from apitracker.tracker.signing import CLOUDWATCH
 
     if API.name not in parse_names(settings.metrics):
         raise UsageError("the metric set api is compared, which APITRACKER_METRICS leaves out")
@@ -322,10 +325,10 @@ def redrive(stack: str, *, dry_run: bool) -> None:
     Exit code 0: all is published; 1: something is not, and is named; 2: wrong usage;
     3: AWS could not be asked.
     """
-    from apitracker.account import clients
-    from apitracker.account.handler import SystemClock
-    from apitracker.account.redrive import look_up
-    from apitracker.account.redrive import redrive as publish_kept
+    from apitracker import aws as clients
+    from apitracker.operations.redrive import look_up
+    from apitracker.operations.redrive import redrive as publish_kept
+    from apitracker.tracker.handler import SystemClock
 
     kept = look_up(stack, clients.client("cloudformation"), clients.client("lambda"), SystemClock())
     done = left = refused = 0
@@ -350,10 +353,10 @@ def _plan(
     settings: Settings, source: tuple[str, ...], since: int | None, until: int | None
 ) -> tuple[Plan, Balance]:
     """Count *source*, and plan how that is published by the settings."""
-    from apitracker.account.tracking import choose
     from apitracker.core.metrics import plan
     from apitracker.core.own_calls import Own
     from apitracker.core.records import OWN
+    from apitracker.tracker.tracking import choose
 
     choice = choose(settings)
     selection = parse_selection(since, until, ())
@@ -374,8 +377,8 @@ def _recall(
     stack: str, settings: Settings, short: "Sequence[Key]", *, publishing: bool
 ) -> "Memory":
     """Find out what was sent before of the minutes that are *short*."""
-    from apitracker.account import clients
-    from apitracker.account.reconcile import Memory, recall
+    from apitracker import aws as clients
+    from apitracker.jobs.reconcile import Memory, recall
 
     given = click.get_current_context().get_parameter_source("stack")
     try:
@@ -391,7 +394,7 @@ def _recall(
 
 def _send(sending: "Iterator[Published]") -> int:
     """Publish page by page, say what became of it, and give how many calls were taken."""
-    from apitracker.account.publish import OUT_OF_TIME
+    from apitracker.tracker.put_metric_data import OUT_OF_TIME
 
     calls = doubtful = 0
     late = []

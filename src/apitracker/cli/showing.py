@@ -47,7 +47,7 @@ def serve(
 
     Exit code 0: stopped; 2: wrong usage; 3: the port is taken.
     """
-    from apitracker.local.web import server
+    from apitracker.page import server
 
     listening = server.listen(host, port)
     if not server.is_local(host):
@@ -92,9 +92,9 @@ def report(  # noqa: PLR0913 - options of a command
 
     Exit code 0: done; 2: wrong usage; 3: the store failed.
     """
-    from apitracker.local import report
-    from apitracker.local.store import Store
-    from apitracker.local.web.views import ask
+    from apitracker.page import report
+    from apitracker.page.views import ask
+    from apitracker.store.database import Store
 
     if choose_format(None, output) != "table":
         raise UsageError(f"{output.name}: a report is HTML: name the file so, as in usage.html")

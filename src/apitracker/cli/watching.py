@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from apitracker.cli.options import stack_option
 from apitracker.cli.output import INCOMPLETE, print_json, say
+from apitracker.core import tables
 from apitracker.core.metric_sets import OUTCOMES
 from apitracker.errors import ServiceError, UsageError
-from apitracker.local import tables
 from apitracker.settings import Settings
 
 if TYPE_CHECKING:
-    from apitracker.account.alarms import Alarm, Seen
+    from apitracker.operations.alarms import Alarm, Seen
 
 
 @click.command()
@@ -96,7 +96,8 @@ def alarm(  # noqa: PLR0913 - options of a command
 
     Exit code 0: done; 2: wrong usage, or an alarm that could never fire; 3: AWS failed.
     """
-    from apitracker.account import alarms, api_names, clients
+    from apitracker import aws as clients
+    from apitracker.operations import alarms, api_names
 
     if strange := [text for text in notify if not text.startswith("arn:")]:
         raise click.UsageError(f"--notify: {strange[0]!r} is not an ARN: write arn:aws:sns:…")
@@ -133,7 +134,8 @@ def alarm(  # noqa: PLR0913 - options of a command
 
 def _region_of_calls(region: str | None, event_source: str, *, force: bool) -> str:
     """Return *region*, or else the one of the AWS settings. `UsageError` if it cannot be one."""
-    from apitracker.account import api_names, clients
+    from apitracker import aws as clients
+    from apitracker.operations import api_names
 
     if region:
         _warn(api_names.parse_region(region, force=force))
@@ -155,7 +157,7 @@ def _certain(wanted: "Alarm", seen: "Seen", *, force: bool) -> "Alarm":
 
     `UsageError` if it could never fire, unless *force*.
     """
-    from apitracker.account import alarms, api_names
+    from apitracker.operations import alarms, api_names
 
     if seen.unlisted:
         _warn(f"the metrics that are published could not be looked at: {seen.unlisted}")
@@ -205,7 +207,8 @@ def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None
 
     Exit code 0: done; 2: wrong usage; 3: AWS failed.
     """
-    from apitracker.account import clients, dashboards
+    from apitracker import aws as clients
+    from apitracker.operations import dashboards
 
     dashboards.require_name(name)
     cloudwatch = clients.client("cloudwatch")
@@ -240,7 +243,8 @@ def verify(stack: str) -> None:
 
     Exit code 0: nothing is wrong; 1: something is wrong; 2: wrong usage; 3: AWS could not be asked.
     """
-    from apitracker.account import clients, verify
+    from apitracker import aws as clients
+    from apitracker.operations import verify
 
     asked = verify.Clients(
         cloudformation=clients.client("cloudformation"),

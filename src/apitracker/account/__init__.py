@@ -1,1 +1,0 @@
-"""In an AWS account."""

@@ -1,0 +1,1 @@
+"""Jobs that need several rooms: count, ingest, publish, reconcile, estimate."""

@@ -1,1 +1,0 @@
-"""On a laptop, with no account."""

@@ -1,0 +1,1 @@
+"""Sources of logs, and the processes that read them."""

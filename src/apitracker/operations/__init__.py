@@ -1,0 +1,1 @@
+"""Operations on a deployed tracker, with boto3: find, verify, alarm, redrive."""

@@ -1,0 +1,1 @@
+"""The deployed tracker: everything that runs in the Lambda function."""

@@ -1,0 +1,297 @@
+"""
+Which pages of which logs have been published: a DynamoDB table, one item a log.
+
+CloudWatch adds up what it is sent, and all that delivers logs to us delivers some of them twice.
+So a log is claimed before anything of it is sent, and each page is marked when CloudWatch has
+taken it. docs/decisions/ledger.md says why it is done so, and what it costs.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from apitracker.core.metric_sets import Choice
+from apitracker.errors import ServiceError
+from apitracker.tracker import retries
+from apitracker.tracker.retries import Clock, Poster
+from apitracker.tracker.signing import Response
+
+# CloudWatch refuses what is older than two weeks or over two hours ahead, so that nothing a log
+# held when it was first claimed can be published twice after that, claimed or not.
+KEPT: Final = 15 * 86_400  # seconds from the decision on; DynamoDB deletes the item after that
+MONTH_KEPT: Final = 40 * 86_400  # seconds, of the metrics that a month has admitted
+VERSION: Final = 1  # of how a decision and pages are made; another one would cut other pages
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
+REFUSED: Final = "ConditionalCheckFailedException"
+
+OTHER_VERSION: Final = (
+    "another version of apitracker began to publish this log, and cut it into other pages: "
+    "run that version's apitracker redrive"
+)
+
+Item = dict[str, dict[str, Any]]
+"""Attributes as DynamoDB takes them: ``{"finished": {"BOOL": true}}``."""
+
+
+class _Text(Struct, frozen=True):
+    S: str
+
+
+class _Number(Struct, frozen=True):
+    N: str
+
+
+class _Texts(Struct, frozen=True):
+    SS: frozenset[str] = frozenset()
+
+
+class _Binaries(Struct, frozen=True):
+    BS: frozenset[str] = frozenset()
+
+
+class _Found(Struct, frozen=True):
+    """An item as DynamoDB gives it; an attribute that is absent is None or empty."""
+
+    claimant: _Text | None = None
+    previous: _Number | None = None
+    decision: _Text | None = None
+    finished: Any = None
+    done: _Texts = _Texts()
+    admitted: _Binaries = _Binaries()
+
+
+class _Answer(Struct, frozen=True):
+    """What DynamoDB answers: to an update with attributes, to a read or a refusal with an item."""
+
+    Attributes: _Found | None = None
+    Item: _Found | None = None
+
+
+FINISH: Final = "SET finished = :yes, deadline = :none"
+FINISHED: Final[Item] = {":yes": {"BOOL": True}, ":none": {"N": "0"}}
+
+
+class HeldError(ServiceError):
+    """Another execution publishes the same log now, or another version began to: leave it alone."""
+
+
+class Decision(Struct, frozen=True):
+    """
+    What was decided when a log was first claimed; every retry keeps to it.
+
+    *decided* is when, in seconds since 1970, *choice* what is published as what by the settings
+    of that moment. *others* says for each metric set which of its metrics are beyond the budget,
+    and which of those that stand for them are: a bit for each, in their order.
+    """
+
+    decided: int
+    choice: Choice
+    others: dict[str, tuple[bytes, bytes]] = {}
+    version: int = VERSION
+
+
+class Ledger(Struct, frozen=True):
+    """The table, and what it is reached with."""
+
+    table: str
+    poster: Poster
+    clock: Clock
+
+
+class Claim(Struct):
+    """
+    The right to publish a log, until its deadline.
+
+    *done* are the pages, and parts of pages, that are published. *taken_over* says that the one
+    who claimed it before neither finished nor gave it back: the first page that is not marked may
+    have been published. A *finished* log was published whole, and nothing is claimed any more.
+    """
+
+    ledger: Ledger
+    log: str
+    claimant: str
+    decision: Decision
+    done: frozenset[str] = frozenset()
+    taken_over: bool = False
+    finished: bool = False
+
+    def mark(self, part: str, *, last: bool, deadline: float) -> None:
+        """
+        Keep that *part* is published and, with the *last* one, that the log is.
+
+        `ServiceError` if that cannot be written by *deadline*.
+        """
+        values: Item = {":part": {"SS": [part]}}
+        update = "ADD done :part"
+        if last:
+            update += f" {FINISH}"
+            values |= FINISHED
+        _update(self.ledger, self.log, update, values, deadline=deadline)
+
+    def finish(self, *, deadline: float) -> None:
+        """Keep that a log without pages is finished. `ServiceError` as with `mark`."""
+        _update(self.ledger, self.log, FINISH, FINISHED, deadline=deadline)
+
+    def give_back(self, *, deadline: float) -> None:
+        """Let another one claim the log now. `ServiceError` if that cannot be written."""
+        # Only our own claim: it may have been taken over.
+        _update(
+            self.ledger,
+            self.log,
+            "SET deadline = :none",
+            {":none": {"N": "0"}, ":me": {"S": self.claimant}},
+            condition="claimant = :me",
+            deadline=deadline,
+        )
+
+
+def claim(  # noqa: PLR0913 - what a claim is made of
+    ledger: Ledger, log: str, decision: Decision, *, claimant: str, until: float, deadline: float
+) -> Claim:
+    """
+    Claim *log* for *claimant* until *until*, in seconds since 1970, unless it is finished.
+
+    The claim has the *decision* of the first who claimed it, which may be another. `HeldError` if
+    another's claim lasts, or another version decided; `ServiceError` if the ledger cannot be asked
+    by *deadline*.
+    """
+    response = _update(
+        ledger,
+        log,
+        "SET claimant = :me, previous = if_not_exists(deadline, :none), deadline = :until,"
+        " decision = if_not_exists(decision, :decision),"
+        " expires = if_not_exists(expires, :expires)",
+        {
+            ":me": {"S": claimant},
+            ":none": {"N": "0"},
+            ":until": {"N": f"{until:.3f}"},
+            ":now": {"N": f"{ledger.clock.now():.3f}"},
+            ":decision": {"S": msgspec.json.encode(decision).decode()},
+            ":expires": {"N": str(decision.decided + KEPT)},
+        },
+        condition="attribute_not_exists(id) OR deadline <= :now AND attribute_not_exists(finished)",
+        deadline=deadline,
+    )
+    item = _item("UpdateItem", response)
+    if not (item.decision and item.previous):
+        raise ServiceError(
+            f"{log}: its item in the table {ledger.table} is not one of the tracker's: "
+            "delete it, or give the tracker a table of its own"
+        )
+    finished = item.finished is not None
+    if not finished and item.claimant != _Text(claimant):
+        # Our own is found when the answer to our first attempt was lost.
+        raise HeldError(
+            f"{log}: another execution is publishing this log, for a minute at most: try again then"
+        )
+    decided = _decision(log, item.decision.S)
+    if decided.version != VERSION:
+        raise HeldError(f"{log}: {OTHER_VERSION}")
+    return Claim(
+        ledger,
+        log,
+        claimant,
+        decided,
+        item.done.SS,
+        item.previous != _Number("0"),
+        finished,
+    )
+
+
+def look_up(ledger: Ledger, log: str, *, deadline: float) -> tuple[bool, frozenset[str]]:
+    """
+    Say whether *log* is finished, and which of its pages are marked; nothing is changed.
+
+    `ServiceError` as with `claim`.
+    """
+    item = _get(ledger, log, deadline=deadline)
+    return item.finished is not None, item.done.SS
+
+
+def admitted(ledger: Ledger, month: str, *, deadline: float) -> frozenset[str]:
+    """Give what *month* has admitted, as `admit` wrote it. `ServiceError` as with `claim`."""
+    return _get(ledger, month, deadline=deadline).admitted.BS
+
+
+def admit(
+    ledger: Ledger, month: str, metrics: Collection[str], *, room: int, deadline: float
+) -> frozenset[str]:
+    """
+    Admit *metrics* to *month* if it has admitted no more than *room* before.
+
+    Metrics are hashes in base64. Gives all that are admitted then. `ServiceError` as with `claim`.
+    """
+    response = _update(
+        ledger,
+        month,
+        "ADD admitted :metrics SET expires = if_not_exists(expires, :expires)",
+        {
+            ":metrics": {"BS": sorted(metrics)},
+            ":room": {"N": str(room)},
+            ":expires": {"N": str(int(ledger.clock.now()) + MONTH_KEPT)},
+        },
+        condition="attribute_not_exists(admitted) OR size(admitted) <= :room",
+        deadline=deadline,
+    )
+    found = _item("UpdateItem", response).admitted.BS
+    if response.ok and not found.issuperset(metrics):
+        # Whoever goes on with what there is room for would ask for ever.
+        raise ServiceError(
+            f"AWS answered UpdateItem with {response.status}, and the item {month} of the table "
+            f"{ledger.table} lacks what was written: is there another service at the endpoint?"
+        )
+    return found
+
+
+def _decision(log: str, text: str) -> Decision:
+    """Read what was decided. `HeldError` if another version has written it in another form."""
+    try:
+        return msgspec.json.decode(text, type=Decision)
+    except msgspec.DecodeError as e:
+        raise HeldError(f"{log}: {OTHER_VERSION}") from e
+
+
+def _get(ledger: Ledger, key: str, *, deadline: float) -> _Found:
+    body = {"TableName": ledger.table, "Key": {"id": {"S": key}}, "ConsistentRead": True}
+    return _item("GetItem", _post(ledger, "GetItem", body, deadline=deadline))
+
+
+def _update(  # noqa: PLR0913 - what an update is made of
+    ledger: Ledger,
+    key: str,
+    update: str,
+    values: Item,
+    *,
+    deadline: float,
+    condition: str = "",
+) -> Response:
+    """Update an item. With a *condition* the answer has all of it, holds the condition or not."""
+    body: dict[str, Any] = {
+        "TableName": ledger.table,
+        "Key": {"id": {"S": key}},
+        "UpdateExpression": update,
+        "ExpressionAttributeValues": values,
+    }
+    if condition:
+        body["ConditionExpression"] = condition
+        body["ReturnValues"] = "ALL_NEW"
+        body["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    return _post(ledger, "UpdateItem", body, deadline=deadline)
+
+
+def _post(ledger: Ledger, operation: str, body: Mapping[str, Any], *, deadline: float) -> Response:
+    response = retries.send(
+        ledger.poster, operation, msgspec.json.encode(body), ledger.clock, deadline=deadline
+    )
+    if not response.ok and response.code != REFUSED:
+        raise retries.refusal(f"{operation} of the table {ledger.table}", response)
+    return response
+
+
+def _item(operation: str, response: Response) -> _Found:
+    """Take the item out of an answer, wherever it is. `ServiceError` if it is no such answer."""
+    answer = retries.decode(operation, response, _Answer)
+    return answer.Attributes or answer.Item or _Found()
