@@ -22,7 +22,7 @@ from benchmarks.corpora import REAL, Corpora, files
 from benchmarks.invoke import SETTINGS
 from benchmarks.measure import MIB, ROOT, Options, Result, ratio, rounds, seconds
 
-from apitracker.core.metric_sets import Choice
+from apitracker.core.metric_sets import MetricSelection
 from apitracker.core.metrics import Page, paginate
 from apitracker.tracker.envelopes import subscription
 from apitracker.tracker.tracking import count
@@ -166,7 +166,7 @@ def _requests() -> Result:
 def _pages(given: dict[str, Any]) -> list[Page]:
     log = subscription(given)
     assert log  # noqa: S101 - no control message
-    [(metrics, share)] = count(log, Choice(), None)[1]
+    [(metrics, share)] = count(log, MetricSelection(), None)[1]
     return paginate(share, metrics)
 
 

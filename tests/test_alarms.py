@@ -12,7 +12,7 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apitracker.core.metric_sets import OUTCOMES, Choice
+from apitracker.core.metric_sets import OUTCOMES, MetricSelection
 from apitracker.core.metrics import plan
 from apitracker.errors import UsageError
 from apitracker.operations import alarms, api_names
@@ -277,9 +277,9 @@ def test_the_names_that_are_listed() -> None:
 
 def test_what_a_deployed_tracker_feeds() -> None:
     """An alarm may fire where its set is published and its calls are not left out."""
-    rules = Choice(include="eventSource=ec2.* awsRegion=*", exclude="eventName=Describe*")
+    rules = MetricSelection(include="eventSource=ec2.* awsRegion=*", exclude="eventName=Describe*")
 
-    for choice in (Choice(), rules, Choice(exclude="caller=*:role/x readOnly=true")):
+    for choice in (MetricSelection(), rules, MetricSelection(exclude="caller=*:role/x readOnly=true")):
         assert alarms.unfed(alarm(), Seen(stack=STACK, choice=choice)) == ""
     assert alarms.unfed(alarm(region=None), Seen(stack=STACK, choice=rules)) == ""
     assert alarms.unfed(alarm(outcome="denied"), Seen()) == ""
@@ -289,7 +289,7 @@ def test_a_set_that_is_not_deployed() -> None:
     """The command adds the set to those that there are, and keeps every other parameter."""
     throttled = alarm(outcome="throttled")
 
-    assert alarms.unfed(throttled, Seen(stack=STACK, choice=Choice())) == (
+    assert alarms.unfed(throttled, Seen(stack=STACK, choice=MetricSelection())) == (
         "tracker does not publish the metric set outcomes, so that the alarm could never fire; to "
         "add it: aws cloudformation update-stack --stack-name tracker --use-previous-template "
         "--capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "
@@ -297,10 +297,10 @@ def test_a_set_that_is_not_deployed() -> None:
         "ParameterKey=MemorySize,UsePreviousValue=true ParameterKey=Z,UsePreviousValue=true"
     )
     predecessor = Stack("old", "CREATE_COMPLETE", {}, {"CloudTrailLogGroupName": "g"})
-    assert alarms.unfed(throttled, Seen(stack=predecessor, choice=Choice())).endswith(
+    assert alarms.unfed(throttled, Seen(stack=predecessor, choice=MetricSelection())).endswith(
         "to add it: deploy this version over it, with MetricSets=api,outcomes"
     )
-    only = Choice(metrics=("outcomes",))
+    only = MetricSelection(metrics=("outcomes",))
     assert alarms.unfed(throttled, Seen(stack=STACK, choice=only)) == ""
     assert "does not publish the metric set api, so" in alarms.unfed(
         alarm(), Seen(stack=STACK, choice=only)
@@ -312,7 +312,7 @@ def test_a_set_that_is_not_deployed() -> None:
     [
         (
             alarm(),
-            Choice("Ours"),
+            MetricSelection("Ours"),
             (
                 "tracker publishes to Ours, and the alarm watches API-COUNT: set "
                 "APITRACKER_NAMESPACE=Ours"
@@ -320,7 +320,7 @@ def test_a_set_that_is_not_deployed() -> None:
         ),
         (
             alarm(),
-            Choice(exclude="readOnly=true eventName=Run*"),
+            MetricSelection(exclude="readOnly=true eventName=Run*"),
             (
                 "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
                 "are '', its ExcludeRules 'readOnly=true eventName=Run*'; change them"
@@ -328,7 +328,7 @@ def test_a_set_that_is_not_deployed() -> None:
         ),
         (
             alarm(outcome="throttled"),
-            Choice(metrics=("api", "outcomes"), include="outcome=denied"),
+            MetricSelection(metrics=("api", "outcomes"), include="outcome=denied"),
             (
                 "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
                 "are 'outcome=denied', its ExcludeRules ''; change them"
@@ -336,7 +336,7 @@ def test_a_set_that_is_not_deployed() -> None:
         ),
         (
             alarm(),
-            Choice(include="awsRegion=us-*"),
+            MetricSelection(include="awsRegion=us-*"),
             (
                 "tracker does not publish ec2.amazonaws.com:RunInstances there: its IncludeRules "
                 "are 'awsRegion=us-*', its ExcludeRules ''; change them"
@@ -344,7 +344,7 @@ def test_a_set_that_is_not_deployed() -> None:
         ),
     ],
 )
-def test_what_a_deployed_tracker_never_feeds(wanted: Alarm, choice: Choice, fault: str) -> None:
+def test_what_a_deployed_tracker_never_feeds(wanted: Alarm, choice: MetricSelection, fault: str) -> None:
     """Another namespace, and rules that leave out each such call, are a reason."""
     assert alarms.unfed(wanted, Seen(stack=STACK, choice=choice)) == fault
 
@@ -367,7 +367,7 @@ def test_worked_example_of_an_outcome_in_any_region() -> None:
 @pytest.mark.parametrize("name", ["RunInstances", "Grüße", "x" * 300])
 def test_an_outcome_is_watched_where_it_is_published(outcome: str, name: str) -> None:
     """What the function publishes of such a call is the metric that the alarm watches."""
-    choice = Choice(metrics=("outcomes",))
+    choice = MetricSelection(metrics=("outcomes",))
     called = {
         "outcome": outcome,
         "awsRegion": "eu-west-1",

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from apitracker.core.metric_sets import SETS, Choice
+from apitracker.core.metric_sets import SETS, MetricSelection
 from apitracker.core.metrics import plan
 from apitracker.core.selection import ALL, Selection
 from apitracker.core.tally import Row
@@ -54,12 +54,12 @@ APITRACKER = Path(sys.executable).with_name("apitracker")
 NOON = 1_790_078_400  # 2026-09-22T12:00:00Z, an hour's start
 PRICES = load()
 MAX = 100_000_000
-API_ONLY = Choice()
-EVERY = Choice(metrics=tuple(SETS))
+API_ONLY = MetricSelection()
+EVERY = MetricSelection(metrics=tuple(SETS))
 
 
 def counted(
-    calls: dict[tuple[str, int], int], choice: Choice = API_ONLY, **more: str
+    calls: dict[tuple[str, int], int], choice: MetricSelection = API_ONLY, **more: str
 ) -> tuple[Counter[Row], tuple[str, ...]]:
     """Counts by the fields of the question: of calls by eventName and seconds after noon."""
     by = question(choice, ALL, MAX).by
@@ -80,7 +80,7 @@ def counted(
 
 
 def estimated(
-    calls: dict[tuple[str, int], int], choice: Choice = API_ONLY, budget: int = 5_000, **more: str
+    calls: dict[tuple[str, int], int], choice: MetricSelection = API_ONLY, budget: int = 5_000, **more: str
 ) -> Estimate:
     """The estimate of *calls*, records of a thousand bytes."""
     counts, by = counted(calls, choice, **more)
@@ -184,7 +184,7 @@ def test_tiers_go_on_from_set_to_set() -> None:
     """Of two sets of 8,000 metrics, and the tracker's own, 10,000 are in the first tier."""
     calls = {(f"Api{n}", n): 1 for n in range(7_999)} | {("Last", MONTH - 1): 1}
 
-    found = estimated(calls, Choice(metrics=("api", "outcomes")), 25_000, outcome="failed")
+    found = estimated(calls, MetricSelection(metrics=("api", "outcomes")), 25_000, outcome="failed")
 
     assert [(str(i.dollars), str(i.at_most)) for i in found.bill.tracker[:3]] == [
         ("3.33", "2400.00"),  # 8,000 hours
@@ -205,7 +205,7 @@ def test_files_by_hand() -> None:
 def test_sets_by_hand() -> None:
     """A set costs its own metrics and requests; one that nothing went wrong for costs nothing."""
     busy = {("A", minute * 60): 1 for minute in range(24 * 60)} | {("B", DAY - 1): 1}
-    choice = Choice(metrics=("api", "outcomes", "callers"))
+    choice = MetricSelection(metrics=("api", "outcomes", "callers"))
 
     ok, throttled = estimated(busy, choice), estimated(busy, choice, outcome="throttled")
 
@@ -226,7 +226,7 @@ def test_only_what_is_published_is_claimed() -> None:
     """A log in which nothing is to be published invokes the function, and is not claimed."""
     calls = {("A", 0): 1, ("A", 70): 1, ("B", 70): 1, ("B", DAY - 1): 1}
 
-    [usage] = [estimated(calls, Choice(exclude="eventName=B")).usage]
+    [usage] = [estimated(calls, MetricSelection(exclude="eventName=B")).usage]
 
     assert (usage.calls, usage.payloads, usage.claims) == (120, 90, 60)
     assert [(each.calls, each.metrics.low, each.requests) for each in usage.sets] == [(60, 1, 60)]
@@ -326,7 +326,7 @@ def test_the_predecessor_has_no_rules() -> None:
     """Version 0.1.1 publishes what rules leave out here."""
     calls = {("A", 0): 9, ("B", 60): 1, ("B", DAY - 1): 1}
 
-    found = estimated(calls, Choice(exclude="eventName=A"))
+    found = estimated(calls, MetricSelection(exclude="eventName=A"))
     [old] = [each for each in found.bill.alternatives if each.name == "version 0.1.1"]
 
     assert found.usage.sets[0].sought.low == 1
@@ -606,7 +606,7 @@ def test_what_a_line_of_the_function_takes(
 # --- from log files -----------------------------------------------------------------------------
 
 
-def of_folder(folder: Path, choice: Choice = API_ONLY, selection: Selection = ALL) -> Estimate:
+def of_folder(folder: Path, choice: MetricSelection = API_ONLY, selection: Selection = ALL) -> Estimate:
     """The estimate of a folder of logs, as the command makes it."""
     asked = question(choice, selection, MAX)
     scale = Scale(MAX)
@@ -650,7 +650,7 @@ def test_standard_input_is_not_weighed(tmp_path: Path) -> None:
     """What cannot be read again is not."""
     path = tmp_path / "log.json"
     path.write_text(json.dumps({"Records": [record(1, NOON)]}, separators=(",", ":")))
-    reading = read(Found(str(path), 1), question(Choice(), ALL, MAX))
+    reading = read(Found(str(path), 1), question(MetricSelection(), ALL, MAX))
     assert isinstance(reading, Reading)
 
     for size, weighed in ((-1, RECORD_BYTES), (1, path.stat().st_size)):

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import pytest
 
-from apitracker.core.metric_sets import Choice
+from apitracker.core.metric_sets import MetricSelection
 from apitracker.errors import LogError, ServiceError, SettingsError
 from apitracker.settings import Settings
 from apitracker.tracker import handler
@@ -65,7 +65,7 @@ class TestMake:
     def test_defaults(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Without settings it publishes as the predecessor did, and says what it lacks."""
         made = make_tracker(self.ENVIRON)
-        assert (made.choice, made.settings, made.ledger) == (Choice(), Settings(), None)
+        assert (made.choice, made.settings, made.ledger) == (MetricSelection(), Settings(), None)
         [line] = capsys.readouterr().out.splitlines()
         assert json.loads(line) == {
             "level": "WARNING",
@@ -91,7 +91,7 @@ class TestMake:
         made = make_tracker(
             self.ENVIRON | {f"APITRACKER_{name}": value for name, value in given.items()}
         )
-        assert made.choice == Choice("Mine", ("api", "callers"), rules["INCLUDE"], "readOnly=true")
+        assert made.choice == MetricSelection("Mine", ("api", "callers"), rules["INCLUDE"], "readOnly=true")
 
     @pytest.mark.parametrize(
         ("name", "value"),

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apitracker.core.metric_sets import (
-    OTHERS,
+    OVERFLOW,
     SETS,
-    Choice,
+    MetricSelection,
     Series,
     divert,
     from_bits,
@@ -34,12 +34,12 @@ CALLS = [
     Call(T + 2, "Run", "ec2", "us", "111", caller="alice", errorCode="NoSuchThing"),
     Call(T + 2, "Run", "ec2", "us", "111", caller=ROLE, errorCode="Client.RequestLimitExceeded"),
 ]
-EVERY = Choice("API-COUNT", tuple(SETS))
+EVERY = MetricSelection("API-COUNT", tuple(SETS))
 
 
 def published(*names: str, calls: list[Call] = CALLS) -> list[tuple[str, ...]]:
     """Namespace, name, dimensions and calls of what the sets *names* publish."""
-    choice = Choice("API-COUNT", names)
+    choice = MetricSelection("API-COUNT", names)
     found = plan(group(calls, choice.fields), choice)
     return [
         (page.namespace, datum.metric_name, *(d.value for d in datum.dimensions), str(datum.calls))
@@ -138,7 +138,7 @@ def test_sets_together() -> None:
 
 def test_rules_hold_for_each_set() -> None:
     """What a rule leaves out is in no set."""
-    choice = Choice("API-COUNT", tuple(SETS), "eventSource=s3", "errorCode=Access*")
+    choice = MetricSelection("API-COUNT", tuple(SETS), "eventSource=s3", "errorCode=Access*")
 
     found = plan(group(CALLS, choice.fields), choice)
 
@@ -164,12 +164,12 @@ def test_no_such_set(names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "series", "expected"),
     [
-        ("api", ("Get", "eu", "s3"), (OTHERS, "eu", "s3")),
-        ("service", ("Calls", "eu", "s3"), ("Calls", "eu", OTHERS)),
-        ("account", ("Calls", "eu", "111"), ("Calls", "eu", OTHERS)),
-        ("outcomes", ("Denied", "eu", "s3", "Put"), ("Denied", "eu", "s3", OTHERS)),
-        ("callers", ("Calls", "eu", ROLE), ("Calls", "eu", OTHERS)),
-        ("throttled-callers", ("Throttled", "eu", "s3", ROLE), ("Throttled", "eu", "s3", OTHERS)),
+        ("api", ("Get", "eu", "s3"), (OVERFLOW, "eu", "s3")),
+        ("service", ("Calls", "eu", "s3"), ("Calls", "eu", OVERFLOW)),
+        ("account", ("Calls", "eu", "111"), ("Calls", "eu", OVERFLOW)),
+        ("outcomes", ("Denied", "eu", "s3", "Put"), ("Denied", "eu", "s3", OVERFLOW)),
+        ("callers", ("Calls", "eu", ROLE), ("Calls", "eu", OVERFLOW)),
+        ("throttled-callers", ("Throttled", "eu", "s3", ROLE), ("Throttled", "eu", "s3", OVERFLOW)),
     ],
 )
 def test_others(name: str, series: tuple[str, ...], expected: tuple[str, ...]) -> None:
@@ -216,7 +216,7 @@ def test_nothing_is_lost_beyond_the_budget(
 
     assert sum(stay.values()) + gone.total() == sum(counts.values())
     assert stay == {row: n for row, n in counts.items() if row[:-1] not in beyond}
-    assert {row[0] for row in gone} <= {OTHERS}
+    assert {row[0] for row in gone} <= {OVERFLOW}
     assert not {row[:-1] for row in gone} & further
     assert seconds([*stay.items(), *gone.items()]) == seconds(counts.items())
 

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apitracker.core import metrics
-from apitracker.core.metric_sets import API, Choice
+from apitracker.core.metric_sets import API, MetricSelection
 from apitracker.core.metrics import (
     Datum,
     Dimension,
@@ -84,20 +84,20 @@ class Statistics(NamedTuple):
         return self.total / self.samples
 
 
-def planned(calls: list[Call], choice: Choice = Choice()) -> Plan:  # noqa: B008 - frozen
+def planned(calls: list[Call], choice: MetricSelection = MetricSelection()) -> Plan:  # noqa: B008 - frozen
     """Count and plan *calls* as the Lambda does."""
     return plan(group(calls, choice.fields), choice)
 
 
 def chosen(
     include: Mapping[str, Iterable[str]], exclude: Mapping[str, Iterable[str]] | None = None
-) -> Choice:
+) -> MetricSelection:
     """The choice with these rules, as settings have them."""
     texts = (
         " ".join(f"{field}={glob}" for field, globs in rule.items() for glob in globs)
         for rule in (include, exclude or {})
     )
-    return Choice("API-COUNT", ("api",), *texts)
+    return MetricSelection("API-COUNT", ("api",), *texts)
 
 
 def sent(plan: Plan) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ class TestPlan:
     )
     def test_pages_are_full_but_never_over_full(self, n: int, pages: list[int]) -> None:
         """A page holds at most 1,000 data, and as many as it may."""
-        found = plan(many(n), Choice())
+        found = plan(many(n), MetricSelection())
         assert [len(page.datums) for page in found.pages] == pages
         assert [len(json.loads(page.body)["MetricData"]) for page in found.pages] == pages
 
@@ -204,7 +204,7 @@ class TestPlan:
     def test_long_values_make_more_pages(self, character: str) -> None:
         """No page is over 1,000,000 bytes, whatever JSON makes of its values; nothing is lost."""
         counts = many(1000, awsRegion=character * 1024, eventSource=character * 1023 + ".")
-        found = plan(counts, Choice())
+        found = plan(counts, MetricSelection())
         assert len(found.pages) > 1
         assert max(len(page.body) for page in found.pages) <= 1_000_000
         assert [d["MetricName"] for d in sent(found)] == [f"Name{at:04}" for at in range(1000)]
@@ -260,12 +260,12 @@ class TestRules:
     @pytest.mark.parametrize(
         "choice",
         [
-            Choice(include="minute=2023-07-10T11:42Z"),
-            Choice(exclude="hour=2023-07-10T12*"),
-            Choice(include="day=2023-07-10* second=2023-07-10T11:42:*"),
+            MetricSelection(include="minute=2023-07-10T11:42Z"),
+            MetricSelection(exclude="hour=2023-07-10T12*"),
+            MetricSelection(include="day=2023-07-10* second=2023-07-10T11:42:*"),
         ],
     )
-    def test_times_alone_are_rules_too(self, choice: Choice) -> None:
+    def test_times_alone_are_rules_too(self, choice: MetricSelection) -> None:
         """A rule of nothing but times, which settings take, keeps and leaves out like others."""
         found = planned([Call(T, "In", "s3", "eu"), Call(T + 3_600, "Out", "s3", "eu")], choice)
         assert [datum["MetricName"] for datum in sent(found)] == ["In"]
@@ -412,7 +412,7 @@ class TestModel:
     )
     def test_bodies_are_valid(self, counts: dict[Row, int]) -> None:
         """Whatever is counted, botocore finds nothing wrong in the body, nor do we lose a call."""
-        found = plan(counts, Choice())
+        found = plan(counts, MetricSelection())
         for page in found.pages:
             body = json.loads(page.body)
             assert body.keys() == {"Namespace", "MetricData"}
@@ -445,7 +445,7 @@ class TestModel:
 
     def test_request_of_a_part(self) -> None:
         """A page's body is what `request` writes of its data."""
-        for page in plan(many(3), Choice()).pages:
+        for page in plan(many(3), MetricSelection()).pages:
             body = request("API-COUNT", page.datums)
             assert page == Page("api.0", "API-COUNT", page.datums, body)
 

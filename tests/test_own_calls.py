@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from apitracker.core.metric_sets import Choice
+from apitracker.core.metric_sets import MetricSelection
 from apitracker.core.model import Log
 from apitracker.core.own_calls import CALLS_BY_ROLE, Own
 from apitracker.core.records import decode, parts
@@ -125,8 +125,8 @@ def test_ours(form: str, what: str) -> None:
     """It is skipped, beside a call that counts, and counts where nobody says who we are."""
     log = logs([record(0), OURS[what], record(2)])[form]
 
-    counts, _ = count(log, Choice(), OWN)
-    unknown, _ = count(log, Choice(), None)
+    counts, _ = count(log, MetricSelection(), OWN)
+    unknown, _ = count(log, MetricSelection(), None)
 
     assert (counts.received, counts.counted, counts.skipped) == (3, 2, {"own": 1})
     assert {row[0] for row in counts.rows} == {"GetObject"}
@@ -139,7 +139,7 @@ def test_theirs(form: str, what: str) -> None:
     """It counts like any other call."""
     log = logs([record(0), THEIRS[what], record(2)])[form]
 
-    counts, _ = count(log, Choice(), OWN)
+    counts, _ = count(log, MetricSelection(), OWN)
 
     assert (counts.counted, counts.skipped) == (3, {})
 
@@ -151,7 +151,7 @@ def test_half_known(own: Own) -> None:
     expected = bool(own.role) + bool(own.function)
 
     for log in logs(records).values():
-        counts, _ = count(log, Choice(), own)
+        counts, _ = count(log, MetricSelection(), own)
         assert counts.skipped.total() == expected
 
 
@@ -160,7 +160,7 @@ def test_a_record_that_comes_twice() -> None:
     records = [invoke(1), record(2), invoke(1), record(2)]
 
     for log in logs(records).values():
-        counts, _ = count(log, Choice(), OWN)
+        counts, _ = count(log, MetricSelection(), OWN)
         assert (counts.counted, counts.duplicates, counts.skipped) == (1, 1, {"own": 2})
 
 
@@ -171,7 +171,7 @@ def test_many_pieces() -> None:
     ]
 
     for log in logs(records).values():
-        counts, _ = count(log, Choice(), OWN)
+        counts, _ = count(log, MetricSelection(), OWN)
         assert (counts.counted, counts.skipped) == (858, {"own": 143})
         assert sum(counts.rows.values()) == 858
 
@@ -184,7 +184,7 @@ def test_files_are_read_as_payloads_are() -> None:
     question = Question(("eventName",), 1_000_000, own=OWN)
 
     reading = read_log(log, Found("object", 0), question)
-    counts, _ = count(logs(records)["payload"], Choice(), OWN)
+    counts, _ = count(logs(records)["payload"], MetricSelection(), OWN)
 
     assert (reading.skipped, reading.received) == ({"own": 9}, 19)
     assert counts.skipped == {"own": 9}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apitracker.core.metric_sets import API, Choice
+from apitracker.core.metric_sets import API, MetricSelection
 from apitracker.core.metrics import Datum, Page, plan
 from apitracker.core.model import Call
 from apitracker.core.tally import group
@@ -32,7 +32,7 @@ KEYS = Credentials("123456789012", "secret", "token")
 def pages(n: int = 3, second: int = MINUTE, calls: int = 1) -> list[Page]:
     """Pages of *n* metrics with *calls* each."""
     names = [Call(second, f"N{at:04}", "s3", "eu") for at in range(n) for _ in range(calls)]
-    return plan(group(names, API.fields), Choice()).pages
+    return plan(group(names, API.fields), MetricSelection()).pages
 
 
 def send(
@@ -330,7 +330,7 @@ class TestRefused:
         clock.chance = 0.0
         seconds = {at: 1_600_000_000 if at in old else MINUTE for at in range(n)}
         calls = [Call(second, f"N{at:04}", "s3", "eu") for at, second in seconds.items()]
-        planned = plan(group(calls, API.fields), Choice()).pages
+        planned = plan(group(calls, API.fields), MetricSelection()).pages
         published = send(planned, cloudwatch, clock)
         refused = [refusal.datum.metric_name for refusal in published.refused]
         assert sorted(refused) == [f"N{at:04}" for at in sorted(bad | old)]
@@ -366,7 +366,7 @@ class TestRefused:
         """It comes back with the reason, and does not spoil the page it was planned in."""
         old, new = int(NOW) - 14 * 86_400 - 60, int(NOW) + 7_260
         calls = [Call(s, "N", "s3", "eu") for s in (old, old, MINUTE, new)]
-        planned = plan(group(calls, API.fields), Choice()).pages
+        planned = plan(group(calls, API.fields), MetricSelection()).pages
         published = send(planned, cloudwatch, clock)
         assert published == Published(
             1, 1, 1, refused=[Refusal(d, OUT_OF_TIME) for d in (_of(planned, 0), _of(planned, 2))]

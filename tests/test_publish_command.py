@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from apitracker.core.metric_sets import Choice
+from apitracker.core.metric_sets import MetricSelection
 from apitracker.core.metrics import Page, plan
 from apitracker.errors import UsageError
 from apitracker.jobs import publish as backfill
@@ -71,7 +71,7 @@ def pages(*minutes: int, name: str = "Get", calls: int = 2) -> list[Page]:
         page
         for minute in minutes
         for page in plan(
-            {(name, "r", "s", minute): calls, ("Put", "r", "s", minute): 1}, Choice()
+            {(name, "r", "s", minute): calls, ("Put", "r", "s", minute): 1}, MetricSelection()
         ).pages
     ]
 

@@ -15,7 +15,7 @@ from tests.payloads import FakeClock
 
 from apitracker import aws as clients
 from apitracker.aws import Metric
-from apitracker.core.metric_sets import OTHERS, Choice
+from apitracker.core.metric_sets import OVERFLOW, MetricSelection
 from apitracker.core.metrics import Datum, Dimension, plan
 from apitracker.jobs import reconcile
 from apitracker.jobs.reconcile import (
@@ -39,8 +39,8 @@ DAY = 86_400
 GET: Key = (MINUTE, "Get", "r", "s")
 PUT: Key = (MINUTE, "Put", "r", "s")
 LIST: Key = (MINUTE, "List", "r2", "s")
-OTHER: Key = (MINUTE, OTHERS, "r", "s")
-OTHER_OTHER: Key = (MINUTE, OTHERS, OTHERS, OTHERS)
+OTHER: Key = (MINUTE, OVERFLOW, "r", "s")
+OTHER_OTHER: Key = (MINUTE, OVERFLOW, OVERFLOW, OVERFLOW)
 
 
 def datum(key: Key, *seconds: int) -> Datum:
@@ -176,7 +176,7 @@ def test_what_can_be_compared() -> None:
     oldest = int(NOW) - 15 * DAY + 3_600
     times = [oldest - 60, oldest, int(NOW) + 7_200, int(NOW) + 7_261, 253_402_300_799]
     counts = {("Get", "r", "s", time): 2 for time in times}
-    pages = plan(counts, Choice()).pages
+    pages = plan(counts, MetricSelection()).pages
 
     found, rest = reconcile.comparable(pages, NOW)
 

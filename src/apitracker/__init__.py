@@ -1,17 +1,16 @@
 """
 Counts of AWS API calls from CloudTrail.
 
-What flows stands here; where it comes from and goes to is imported by module, as in
-``from apitracker.local import sources, store``.
-
->>> log = Log.of("-", b'{"Records":[{"eventTime":"2026-10-01T12:00:00Z","eventName":"GetUser"}]}')
->>> rollup(count(decode(log).calls), ["hour", "eventName"])
-Counter({(1790856000, 'GetUser'): 1})
+>>> log = b'{"Records":[{"eventTime":"2026-10-01T12:00:00Z","eventName":"GetUser"}]}'
+>>> counts, balance = count(log, by=["hour", "eventName"])
+>>> counts.rows
+{(1790856000, 'GetUser'): 1}
 """
 
-from apitracker.core.model import Call, Decoded, Key, Log, Rejected, Tally
-from apitracker.core.records import decode
-from apitracker.core.tally import count, rollup
+from apitracker.core.balance import Balance, Unread
+from apitracker.core.counting import Counted
+from apitracker.core.counts import Counts
+from apitracker.core.model import Log, Rejected
 from apitracker.errors import (
     ApiTrackerError,
     LogError,
@@ -23,12 +22,13 @@ from apitracker.errors import (
     UsageError,
     WorkerError,
 )
+from apitracker.jobs.count import count
 
 __all__ = [
     "ApiTrackerError",
-    "Call",
-    "Decoded",
-    "Key",
+    "Balance",
+    "Counted",
+    "Counts",
     "Log",
     "LogError",
     "Rejected",
@@ -37,10 +37,8 @@ __all__ = [
     "SettingsError",
     "SourceError",
     "StoreError",
-    "Tally",
+    "Unread",
     "UsageError",
     "WorkerError",
     "count",
-    "decode",
-    "rollup",
 ]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from apitracker.core.metric_sets import Choice
+from apitracker.core.metric_sets import MetricSelection
 from apitracker.errors import ServiceError
 from apitracker.settings import Settings
 from apitracker.tracker import ledger
@@ -37,7 +37,7 @@ from tests.payloads import MINUTE, NOW, FakeClock, Json, event, record
 from tests.runtime import CloudWatch
 
 KEYS = Credentials("123456789012", "secret", "token")
-DECISION = Decision(1_790_000_000, Choice())
+DECISION = Decision(1_790_000_000, MetricSelection())
 LOG = "0" * 64
 PARTS = frozenset({"api.0", "api.1/0"})
 
@@ -132,10 +132,10 @@ class TestClaims:
 
     def test_the_first_decides(self, book: Ledger) -> None:
         """What was decided first is what all who come later are given."""
-        mine = Choice("Mine", ("api", "callers"), "eventName=A", "eventName=B")
+        mine = MetricSelection("Mine", ("api", "callers"), "eventName=A", "eventName=B")
         first = claimed(book, "a", choice=mine, others={"api": (b"\x01\x80", b"")})
         first.give_back(deadline=book.clock.now() + 9)
-        second = claimed(book, "b", choice=Choice("Other"))
+        second = claimed(book, "b", choice=MetricSelection("Other"))
 
         assert first.decision == second.decision
         assert second.decision.choice == mine

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import click
 
-from apitracker.cli.inputs import find_logs, read_logs, read_sources
+from apitracker.cli.inputs import read_logs, read_sources
 from apitracker.cli.options import (
     Time,
     filtering,
@@ -25,12 +25,14 @@ from apitracker.cli.output import (
     say,
     say_none,
 )
+from apitracker.core.balance import Balance, add_up
+from apitracker.core.counting import Query, merge
+from apitracker.core.fields import require_fields
 from apitracker.core.selection import parse_selection
-from apitracker.core.tally import require_fields
 from apitracker.core.times import write as write_time
 from apitracker.errors import UsageError
-from apitracker.logs.totals import Balance, total
-from apitracker.logs.workers import Question
+from apitracker.logs.sources import find_all
+from apitracker.logs.workers import results
 from apitracker.settings import Settings
 
 _all_incidents = click.option(
@@ -83,10 +85,9 @@ def count(  # noqa: PLR0913 - options of a command
     form = choose_format(form, output)
     keep_apart(output, *source)
     selection = parse_selection(since, until, where)
-    question = Question(by, settings.max_log_bytes, selection, keep_duplicates)
-    balance = Balance()
-    rows = total(read_sources(source, question, settings, balance), question, balance)
-    print_rows(sorted(rows.items()), by, form, output)
+    query = Query(by, selection, settings.max_log_bytes, keep_duplicates)
+    counts, balance = merge(results(read_sources(source, query, settings)), query)
+    print_rows(counts.ranked(), by, form, output)
     selected = bool(selection.timed or selection.plain)
     report_balance(balance, selected=selected, selection=selection)
     exit_by(balance, selection)
@@ -135,20 +136,22 @@ def ingest(
     Exit code 0: all was counted; 1: something could not be, and is named; 2: wrong usage;
     3: the store or AWS failed.
     """
-    from apitracker.jobs import ingest as ingestion
+    from apitracker.jobs.ingest import ingest, ingest_query, skip_known
     from apitracker.store.database import Store
 
     store = Store(path or settings.store)
-    balance = Balance()
-    founds = ingestion.unknown(find_logs(source, balance), store, balance)
-    question = ingestion.question(settings.max_log_bytes)
+    stream = skip_known(find_all(source), store)
+    balances: list[Balance] = []
     try:
-        ingestion.ingest(read_logs(founds, question, settings), store, balance, mix=mix)
+        read = read_logs(stream, ingest_query(settings.max_log_bytes), settings)
+        # Kept as they come: what was added is reported after Ctrl-C too.
+        balances.extend(ingest(read, store, mix=mix))
     finally:
-        report_balance(balance)
+        whole = add_up(balances)
+        report_balance(whole)
     if forget is not None:
         store.forget_events(forget)
-    exit_by(balance)
+    exit_by(whole)
 
 
 @click.command()
@@ -276,7 +279,9 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     path: Path | None,
 ) -> None:
     """Print the calls that ended with *outcome*, from log files or from the store."""
-    from apitracker.store.incidents import around, incidents, lines, question
+    from apitracker.jobs.incidents import find_incidents
+    from apitracker.jobs.ingest import ingest_query
+    from apitracker.store.incidents import lines
 
     if source and path:
         raise UsageError("give a SOURCE or --store, not both")
@@ -286,9 +291,9 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     balance = Balance()
     covered = ""
     if source:
-        asked = question(selection, settings.max_log_bytes)
-        counts = total(read_sources(source, asked, settings, balance), asked, balance)
-        found = incidents(around(counts, asked.by, selection, outcome), outcome)
+        stream = find_all(source, since=selection.since, until=selection.until)
+        read = read_logs(stream, ingest_query(settings.max_log_bytes), settings)
+        found, balance = find_incidents(read, outcome, selection)
     else:
         from apitracker.store import queries as figures
         from apitracker.store.database import Store

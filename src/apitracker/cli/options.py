@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from apitracker.core import tables
-from apitracker.core.tally import FIELDS, parse_fields, require_fields
+from apitracker.core.fields import FIELDS, parse_fields, require_fields
 from apitracker.core.times import parse
 from apitracker.errors import UsageError
 

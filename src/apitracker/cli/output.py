@@ -2,19 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 import click
 
 from apitracker.core import tables
+from apitracker.core.balance import Balance
 from apitracker.core.origins import SYNTHETIC
 from apitracker.core.selection import ALL, Selection
-from apitracker.core.tally import Row
 from apitracker.core.times import write
 from apitracker.errors import UsageError
-from apitracker.logs.totals import Balance
 
 if TYPE_CHECKING:
     from apitracker.store.database import Connection
@@ -32,10 +31,10 @@ def say(text: str) -> None:
 
 
 def print_rows(
-    rows: Sequence[tuple[Row, int]], by: tuple[str, ...], form: str, output: IO[str]
+    rows: Iterable[tuple[tables.Cells, int]], by: tuple[str, ...], form: str, output: IO[str]
 ) -> None:
     """Write *rows* by the fields *by* in a form of `tables.FORMATS`."""
-    output.writelines(f"{line}\n" for line in tables.lines(rows, by, form))
+    output.writelines(f"{line}\n" for line in tables.lines(list(rows), by, form))
 
 
 def choose_format(form: str | None, output: IO[str]) -> str:
@@ -109,21 +108,21 @@ def _misses(balance: Balance, selection: Selection) -> bool:
 def report_balance(balance: Balance, *, selected: bool = False, selection: Selection = ALL) -> None:
     """Say what became of every log and record, and what was not counted."""
     for unread in balance.unread[:NAMED_LOGS]:
-        say(f"{unread.found.name}: {unread.fault}")
+        say(f"{unread.name}: {unread.fault}")
     if len(balance.unread) > NAMED_LOGS:
         say(f"and {len(balance.unread) - NAMED_LOGS:,} more logs that could not be read")
-    for name, rejected in balance.rejected[:NAMED]:
+    for name, rejected in balance.rejections[:NAMED]:
         say(f"{name}: {rejected.place}: {rejected.reason}")
-    if len(balance.rejected) > NAMED:
-        say(f"and {len(balance.rejected) - NAMED:,} more records that could not be counted")
+    if balance.rejected > NAMED:
+        say(f"and {balance.rejected - NAMED:,} more records that could not be counted")
     _say_left_out(balance)
     skipped = ", ".join(f"{n:,} {kind}" for kind, n in sorted(balance.skipped.items()))
     parts = [
         f"{balance.counted:,} counted"
-        + (f" ({balance.outside:,} not selected)" if selected else ""),
+        + (f" ({balance.not_selected:,} not selected)" if selected else ""),
         f"{balance.duplicates:,} duplicate",
         f"{balance.skipped.total():,} skipped" + (f" ({skipped})" if skipped else ""),
-        f"{len(balance.rejected):,} rejected",
+        f"{balance.rejected:,} rejected",
     ]
     logs = f"{balance.logs:,} logs"
     if balance.known:

@@ -1,7 +1,7 @@
 """Commands that are about what is published: estimate, publish, reconcile, redrive."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,20 +20,20 @@ from apitracker.cli.options import (
 )
 from apitracker.cli.output import INCOMPLETE, NAMED, exit_by, report_balance, say, say_none
 from apitracker.core import tables
+from apitracker.core.balance import Balance
+from apitracker.core.counting import Query, merge
+from apitracker.core.datums import Datum
 from apitracker.core.metric_sets import API, parse_names
-from apitracker.core.metrics import Datum, Plan
 from apitracker.core.selection import Selection, parse_selection
-from apitracker.core.tally import Row
 from apitracker.core.times import write
 from apitracker.errors import UsageError
-from apitracker.logs.totals import Balance, total
-from apitracker.logs.workers import Question
+from apitracker.logs.workers import results
 from apitracker.settings import Settings
 
 if TYPE_CHECKING:
     from apitracker.jobs.reconcile import Memory
     from apitracker.operations.top_ups import Key
-    from apitracker.tracker.put_metric_data import Published
+    from apitracker.tracker.put_metric_data import Plan, Published
 
 
 @click.command()
@@ -84,23 +84,21 @@ def estimate(  # noqa: PLR0913 - options of a command
     3: AWS failed.
     """
     from apitracker.costs import estimate
-    from apitracker.costs import volume as usage
     from apitracker.costs.prices import load as load_prices
-    from apitracker.tracker.tracking import choose
+    from apitracker.costs.volume import Scale, make_query
+    from apitracker.tracker.tracking import select_metrics
 
     prices = load_prices(table)
-    choice = choose(settings if metrics is None else replace(settings, metrics=metrics))
+    chosen = select_metrics(settings if metrics is None else replace(settings, metrics=metrics))
     selection = parse_selection(since, until, where)
-    question = usage.question(choice, selection, settings.max_log_bytes)
-    balance = Balance()
-    scale = usage.Scale(settings.max_log_bytes)
-    readings = scale.weigh(read_sources(source, question, settings, balance))
-    counts = total(readings, question, balance)
-    if counts:
+    query = make_query(chosen, selection, settings.max_log_bytes)
+    scale = Scale(settings.max_log_bytes)
+    stream = scale.weigh(read_sources(source, query, settings))
+    counts, balance = merge(results(stream), query)
+    if counts.rows:
         found = estimate.estimate(
             counts,
-            question.by,
-            choice,
+            chosen,
             prices,
             budget=settings.budget,
             record_bytes=scale.record_bytes,
@@ -126,7 +124,9 @@ def estimate(  # noqa: PLR0913 - options of a command
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be published, and publish nothing.")
 @click.option(
-    "--resume", metavar="MARK:PAGES", help="Go on after a run that stopped, with what it printed."
+    "--resume",
+    metavar="FINGERPRINT:BATCHES",
+    help="Go on after a run that stopped, with what it printed.",
 )
 @click.pass_obj
 def publish(  # noqa: PLR0913 - options of a command
@@ -160,8 +160,8 @@ def publish(  # noqa: PLR0913 - options of a command
     """
     from apitracker import aws as clients
     from apitracker.jobs import publish as backfill
-    from apitracker.tracker.handler import SystemClock
     from apitracker.tracker.put_metric_data import OUT_OF_TIME
+    from apitracker.tracker.retries import SystemClock
     from apitracker.tracker.signing import CLOUDWATCH
 
     # Without credentials it fails here, before anything is read.
@@ -170,23 +170,23 @@ def publish(  # noqa: PLR0913 - options of a command
         backfill.parse_resume(resume)
     given = settings if metrics is None else replace(settings, metrics=metrics)
     planned, balance = _plan(given, source, since, until)
-    begin = backfill.done(resume, planned.pages) if resume else 0
+    begin = backfill.batches_done(resume, planned.batches) if resume else 0
     clock = SystemClock()
-    outlook = backfill.outlook(planned.pages[begin:], clock.now())
+    outlook = backfill.outlook(planned.batches[begin:], clock.now())
     _say_late(outlook.late)
-    where = " and ".join(sorted({page.namespace for page in planned.pages[begin:]}))
-    sent = f"{outlook.pages:,} requests, {outlook.datums:,} datums, {outlook.calls:,} calls"
+    where = " and ".join(sorted({batch.namespace for batch in planned.batches[begin:]}))
+    sent = f"{outlook.batches:,} requests, {outlook.datums:,} datums, {outlook.calls:,} calls"
     if len(parse_names(given.metrics)) > 1:
         sent += ", each once for every metric set that counts it"
     if poster is None:
         click.echo(f"would publish to {where or settings.namespace}: {sent}")
-    elif outlook.pages:
+    elif outlook.batches:
         published = backfill.send(
-            planned.pages,
+            planned.batches,
             poster,
             clock,
             begin=begin,
-            progress=_progress(len(planned.pages)),
+            progress=_progress(len(planned.batches)),
         )
         for refusal in published.refused[:NAMED]:
             if refusal.reason != OUT_OF_TIME:
@@ -256,7 +256,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
     """
     from apitracker import aws as clients
     from apitracker.jobs import reconcile
-    from apitracker.tracker.handler import SystemClock
+    from apitracker.tracker.retries import SystemClock
     from apitracker.tracker.signing import CLOUDWATCH
 
     if API.name not in parse_names(settings.metrics):
@@ -267,7 +267,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
     since = None if since is None else -(-since // 60) * 60
     until = None if until is None else until // 60 * 60
     planned, balance = _plan(replace(settings, metrics=API.name), source, since, until)
-    happened, left_out = reconcile.comparable(planned.pages, clock.now())
+    happened, left_out = reconcile.comparable(planned.batches, clock.now())
     if left_out:
         say(f"{left_out:,} calls are not compared: CloudWatch has the minutes of 15 days")
     if not happened:
@@ -328,7 +328,7 @@ def redrive(stack: str, *, dry_run: bool) -> None:
     from apitracker import aws as clients
     from apitracker.operations.redrive import look_up
     from apitracker.operations.redrive import redrive as publish_kept
-    from apitracker.tracker.handler import SystemClock
+    from apitracker.tracker.retries import SystemClock
 
     kept = look_up(stack, clients.client("cloudformation"), clients.client("lambda"), SystemClock())
     done = left = refused = 0
@@ -351,20 +351,18 @@ def redrive(stack: str, *, dry_run: bool) -> None:
 
 def _plan(
     settings: Settings, source: tuple[str, ...], since: int | None, until: int | None
-) -> tuple[Plan, Balance]:
+) -> "tuple[Plan, Balance]":
     """Count *source*, and plan how that is published by the settings."""
-    from apitracker.core.metrics import plan
     from apitracker.core.own_calls import Own
     from apitracker.core.records import OWN
-    from apitracker.tracker.tracking import choose
+    from apitracker.tracker.put_metric_data import plan
+    from apitracker.tracker.tracking import select_metrics
 
-    choice = choose(settings)
+    metrics = select_metrics(settings)
     selection = parse_selection(since, until, ())
-    question = Question(choice.fields, settings.max_log_bytes, selection, own=Own.of(settings))
-    balance = Balance()
-    readings = read_sources(source, question, settings, balance)
-    counts: Mapping[Row, int] = total(readings, question, balance)
-    planned = plan(counts, choice)
+    query = Query(metrics.fields, selection, settings.max_log_bytes, own=Own.of(settings))
+    counts, balance = merge(results(read_sources(source, query, settings)), query)
+    planned = plan(counts, metrics)
     report_balance(balance, selected=selection.timed, selection=selection)
     if own := balance.skipped[OWN]:
         say(f"{own:,} calls are not published: the tracker made them in order to track")
@@ -393,7 +391,7 @@ def _recall(
 
 
 def _send(sending: "Iterator[Published]") -> int:
-    """Publish page by page, say what became of it, and give how many calls were taken."""
+    """Publish batch by batch, say what became of it, and give how many calls were taken."""
     from apitracker.tracker.put_metric_data import OUT_OF_TIME
 
     calls = doubtful = 0
@@ -401,7 +399,7 @@ def _send(sending: "Iterator[Published]") -> int:
     try:
         for published in sending:
             calls += published.calls
-            doubtful += sum(page.calls for page in published.in_doubt)
+            doubtful += sum(batch.calls for batch in published.in_doubt)
             for refusal in published.refused:
                 if refusal.reason == OUT_OF_TIME:
                     late.append(refusal.datum)
@@ -430,11 +428,11 @@ def _say_late(late: Sequence[Datum]) -> None:
         )
 
 
-def _progress(pages: int) -> Callable[[int], None]:
-    """Make what says, now and then, how many of *pages* are published."""
+def _progress(batches: int) -> Callable[[int], None]:
+    """Make what says, now and then, how many of *batches* are published."""
 
     def progress(done: int) -> None:
-        if done % 20 == 0 and done < pages:
-            say(f"{done:,} of {pages:,} requests")
+        if done % 20 == 0 and done < batches:
+            say(f"{done:,} of {batches:,} requests")
 
     return progress

@@ -1,26 +1,33 @@
 """Which metrics calls become: sets that are chosen by name, and rules that leave calls out."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from apitracker.core.selection import Selection, matcher, parse_where, predicate
-from apitracker.core.tally import FIELDS, Row
+from apitracker.core.counts import Counts
+from apitracker.core.fields import FIELDS
+from apitracker.core.selection import Selection, matcher, parse_where
 from apitracker.errors import UsageError
 
 USAGE: Final = "/Usage"  # behind a namespace: where counts are that are not by API
+OVERFLOW: Final = "__other__"  # the value of calls that are beyond the budget of metrics
 ABSENT: Final = "-"  # what the predecessor publishes for a missing value
-OTHERS: Final = "__other__"  # what is counted together, beyond the budget of metrics
 CALLS: Final = "Calls"
 OUTCOMES: Final = {"throttled": "Throttled", "denied": "Denied", "failed": "Failed"}
 
-Series: TypeAlias = tuple[str, ...]
-"""A metric's name and the values of its dimensions, in the order of its set."""
+
+class Series(NamedTuple):
+    """A metric: its name, and the values of its dimensions in the order of its set."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+SeriesCounts: TypeAlias = dict[tuple[Series, int], int]
+"""The calls of each series and second."""
 
 
 class MetricSet(Struct, frozen=True):
@@ -29,7 +36,7 @@ class MetricSet(Struct, frozen=True):
 
     *metric* is the field by which metrics are named, or the name itself. With *names*, only
     calls with these values are published, under the names that stand for them. *varies* is the
-    field that may have values without end: beyond the budget it becomes `OTHERS`.
+    field that may have values without end: beyond the budget it becomes `OVERFLOW`.
     """
 
     name: str
@@ -41,9 +48,15 @@ class MetricSet(Struct, frozen=True):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """What has to be known of calls, as `tally.group` takes it."""
+        """The fields that calls have to be counted by."""
         named = (self.metric,) if self.metric in FIELDS else ()
         return (*named, *self.dimensions, "second")
+
+    def value(self, series: Series, field: str) -> str:
+        """Return the value of *field*, which names metrics or is a dimension, in *series*."""
+        if field == self.metric:
+            return series.name
+        return series.values[self.dimensions.index(field)]
 
 
 API: Final = MetricSet(
@@ -97,19 +110,20 @@ class Rules(Struct, frozen=True):
         return tuple(dict.fromkeys(field for rule in rules for field in rule.plain))
 
 
-class Choice(Struct, frozen=True):
+class MetricSelection(Struct, frozen=True):
     """
-    Which calls become which metrics, as settings say it and as it can be kept.
+    The metrics to publish and the calls to publish them of, as the ledger can keep it.
 
     *metrics* are names of sets; *include* and *exclude* are rules, each a text of ``FIELD=GLOB``
-    separated by spaces. *recorded* are globs of accounts whose calls count in their account only.
+    separated by spaces. *recorded_accounts* are globs of accounts, separated by spaces, whose
+    calls count in their own account only.
     """
 
     namespace: str = API.namespace
     metrics: tuple[str, ...] = (API.name,)
     include: str = ""
     exclude: str = ""
-    recorded: str = ""
+    recorded_accounts: str = field(default="", name="recorded")
 
     @property
     def sets(self) -> list[MetricSet]:
@@ -123,7 +137,7 @@ class Choice(Struct, frozen=True):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """What calls have to be counted by: first what the set `API` takes, chosen or not."""
+        """The fields to count calls by: those of the set `API`, selected or not, come first."""
         wanted = (*API.fields, *(f for each in self.sets for f in each.fields), *self.rules.fields)
         return tuple(dict.fromkeys(wanted))
 
@@ -145,15 +159,17 @@ def require_sets(names: Collection[str]) -> None:
             raise UsageError(f"{name!r} is no metric set: choose from {', '.join(SETS)}")
 
 
-def publishes(choice: Choice, namespace: str, name: str, dimensions: Mapping[str, str]) -> bool:
+def publishes(
+    selection: MetricSelection, namespace: str, name: str, dimensions: Mapping[str, str]
+) -> bool:
     """
-    Return whether *choice* may ever publish the metric *name* with *dimensions* in *namespace*.
+    Return whether *selection* may ever publish the metric *name* with *dimensions* in *namespace*.
 
     A dimension with an empty value may have any. Metrics of the overflow count as published.
     """
-    if OTHERS in (name, *dimensions.values()):
+    if OVERFLOW in (name, *dimensions.values()):
         return True
-    for metrics in choice.sets:
+    for metrics in selection.sets:
         if (metrics.namespace, {*metrics.dimensions}) != (namespace, {*dimensions}):
             continue
         known = {field: value for field, value in dimensions.items() if value}
@@ -164,7 +180,7 @@ def publishes(choice: Choice, namespace: str, name: str, dimensions: Mapping[str
             known[metrics.metric] = name
         elif metrics.metric != name:
             continue
-        if not _leaves_out(choice.rules, known):
+        if not _leaves_out(selection.rules, known):
             return True
     return False
 
@@ -181,101 +197,36 @@ def _leaves_out(rules: Rules, known: Mapping[str, str]) -> bool:
     return any(missed) or any(excluded)
 
 
-def sift(counts: Mapping[Row, int], fields: Sequence[str], rules: Rules) -> Mapping[Row, int]:
-    """Give of *counts* by *fields* those that *rules* let through."""
-    if not (rules.include or rules.exclude):
-        return counts
-    second = fields.index("second")
-    included = predicate(Selection(where=rules.include), fields)
-    excluded = [predicate(Selection(where={f: g}), fields) for f, g in rules.exclude.items()]
-    return {
-        row: n
-        for row, n in counts.items()
-        if included(row[second], row) and not any(test(row[second], row) for test in excluded)
-    }
+def apply_rules(counts: Counts, rules: Rules) -> Counts:
+    """Return the calls of *counts* that *rules* let through."""
+    return counts.where(rules.include).without(rules.exclude)
 
 
-def project(
-    counts: Mapping[Row, int], fields: Sequence[str], metrics: MetricSet
-) -> Mapping[Row, int]:
+def by_series(counts: Counts, metrics: MetricSet) -> SeriesCounts:
     """
-    Give *counts* by *fields* as *metrics* tells them apart: by series and second.
+    Return *counts* by the series of *metrics* and second.
 
     An absent value and `ABSENT` are the same.
     """
-    asis = (*fields,) == metrics.fields and not metrics.names
-    if asis and not any("" in row for row in counts):
-        return counts
-    pick = itemgetter(*(fields.index(f) for f in (*metrics.dimensions, "second")))
-    first = fields.index(metrics.metric) if metrics.metric in FIELDS else None
-    found: Counter[Row] = Counter()
-    for row, n in counts.items():
-        name = metrics.metric if first is None else row[first]
-        if metrics.names:
-            name = metrics.names.get(name)
-            if name is None:
-                continue
-        found[tuple([ABSENT if value == "" else value for value in (name, *pick(row))])] += n
+    if metrics.names:
+        counts = counts.only([name in metrics.names for name in counts.texts(metrics.metric)])
+        names = [metrics.names[name] for name in counts.texts(metrics.metric)]
+    elif metrics.metric in FIELDS:
+        names = counts.texts(metrics.metric)
+    else:
+        names = [metrics.metric] * len(counts.rows)
+    columns = [_published(counts.texts(field)) for field in metrics.dimensions]
+    series = map(_series, zip(_published(names), zip(*columns, strict=True), strict=True))
+    found: SeriesCounts = {}
+    keys = zip(series, counts.times("second"), strict=True)
+    for key, calls in zip(keys, counts.rows.values(), strict=True):
+        found[key] = found.get(key, 0) + calls
     return found
 
 
-def others(metrics: MetricSet) -> MetricSet:
-    """
-    Give the set in which the calls are that are beyond the budget of *metrics*.
-
-    Those of `API` are in another namespace, so that whoever adds up *namespace* by name finds
-    names of APIs only.
-    """
-    if metrics.name != API.name:
-        return metrics
-    return replace(metrics, name="other", namespace=metrics.namespace + USAGE)
+_series: Final = partial(tuple.__new__, Series)
 
 
-def other(series: Series, metrics: MetricSet) -> Series:
-    """Give the series that stands for *series* beyond the budget of *metrics*."""
-    at = (metrics.metric, *metrics.dimensions).index(metrics.varies)
-    return (*series[:at], OTHERS, *series[at + 1 :])
-
-
-def budget_of_others(budget: int) -> int:
-    """Say how many metrics stand for what is beyond *budget*: a tenth as many again, at most."""
-    return max(1, budget // 10)
-
-
-def divert(
-    counts: Mapping[Row, int],
-    metrics: MetricSet,
-    beyond: AbstractSet[Series],
-    further: AbstractSet[Series],
-) -> tuple[dict[Row, int], Counter[Row]]:
-    """
-    Part *counts* of *metrics* from those whose series are *beyond* the budget.
-
-    These are counted together, as `other` says; and where even that is among *further*, without
-    any dimension that tells them apart.
-    """
-    stay: dict[Row, int] = {}
-    moved: Counter[Row] = Counter()
-    for row, n in counts.items():
-        series = row[:-1]
-        if series not in beyond:
-            stay[row] = n
-            continue
-        series = other(series, metrics)
-        if series in further:
-            named = OTHERS if metrics.varies == metrics.metric else series[0]
-            series = (named, *[OTHERS] * len(metrics.dimensions))
-        moved[(*series, row[-1])] += n
-    return stay, moved
-
-
-def to_bits(some: AbstractSet[Series], among: Iterable[Series]) -> bytes:
-    """Write *some* as one bit for each of *among*, in their order; nothing if there are none."""
-    number = sum(1 << at for at, each in enumerate(sorted(among)) if each in some)
-    return number.to_bytes((number.bit_length() + 7) // 8, "little")
-
-
-def from_bits(bits: bytes, among: Iterable[Series]) -> set[Series]:
-    """Read what `to_bits` wrote."""
-    number: Any = int.from_bytes(bits, "little")
-    return {each for at, each in enumerate(sorted(among)) if number >> at & 1} if number else set()
+def _published(values: list[str]) -> list[str]:
+    """Return *values* with `ABSENT` for those that are absent."""
+    return [value or ABSENT for value in values] if "" in values else values

@@ -1,8 +1,8 @@
-"""What flows: a Log is decoded into Calls, Calls are counted into a Tally of Keys."""
+"""The values that flow: a Log is decoded into Calls; a Key says what counts tell apart."""
 
 import hashlib
 from collections import Counter
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -34,7 +34,7 @@ class Call(Struct, frozen=True, gc=False):
     *caller* is the role or user, never the session. *failed_without_code* marks a call that failed
     without an errorCode: a sign-in. *throttle_cause* is the cause that the errorMessage of a
     throttled call gives: ``aws`` if a request that AWS made caused it, else empty. *eventID* tells
-    a record from its duplicates.
+    a record from its duplicates. *calls* is how many calls the record stands for.
     """
 
     second: int
@@ -52,10 +52,11 @@ class Call(Struct, frozen=True, gc=False):
     eventType: str = ""
     eventVersion: str = ""
     eventID: str = ""
+    calls: int = 1
 
 
 class Key(NamedTuple):
-    """What a Tally and the store tell apart. The fields are those of a Call."""
+    """The fields of a Call that the store tells apart."""
 
     second: int
     eventName: str = ""
@@ -69,10 +70,6 @@ class Key(NamedTuple):
     eventCategory: str = ""
     failed_without_code: bool = False
     throttle_cause: str = ""
-
-
-Tally: TypeAlias = Counter[Key]
-"""How many calls there were of each key."""
 
 
 class Rejected(Struct, frozen=True):

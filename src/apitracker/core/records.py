@@ -23,11 +23,11 @@ from apitracker.core.documents import (
     read,
     read_message,
 )
+from apitracker.core.fields import WIDTHS
 from apitracker.core.model import Call, Decoded, Log, Rejected
 from apitracker.core.own_calls import CALLS, Own, is_own
 from apitracker.core.recognition import recognise
 from apitracker.core.selection import matcher
-from apitracker.core.tally import WIDTHS
 from apitracker.core.times import EPOCH, SECOND
 from apitracker.errors import LogError
 
@@ -78,25 +78,6 @@ SHORT: Final = frozenset({*WIDTHS, *Short.__struct_fields__} - {"eventTime", "ad
 """The fields of calls that a short record has."""
 
 
-def decode(log: Log, *, max_bytes: int = MAX_BYTES) -> Decoded:
-    """
-    Read *log* whole: every record comes back in exactly one place.
-
-    gzip or plain; ``{"Records": […]}``, a list, JSON lines, one record alone, the output of
-    LookupEvents, or several of these one behind the other. A record repeats another when both
-    have the same eventID. A field that is absent, null or of another type counts as absent.
-    `LogError` if the log is not a CloudTrail log, is cut off, nested too deep, or longer than
-    *max_bytes* when inflated: then nothing of it may be counted.
-    """
-    whole = Decoded([], [], Counter(), [])
-    for part in parts(log, max_bytes=max_bytes):
-        whole.calls.extend(part.calls)
-        whole.duplicates.extend(part.duplicates)
-        whole.skipped.update(part.skipped)
-        whole.rejected.extend(part.rejected)
-    return whole
-
-
 def parts(
     log: Log,
     *,
@@ -106,13 +87,18 @@ def parts(
     own: Own | None = None,
 ) -> Iterator[Decoded]:
     """
-    Read *log* as `decode` does, a part at a time, in a part's memory.
+    Read *log*, a part at a time, in a part's memory: every record is in exactly one place.
+
+    gzip or plain; ``{"Records": […]}``, a list, JSON lines, one record alone, the output of
+    LookupEvents, or several of these one behind the other. A record repeats another when both
+    have the same eventID. A field that is absent, null or of another type counts as absent.
 
     Where *fields* are given, other fields of the calls may be empty, but for the eventID. With
     *recorded*, globs of account ids, a call that one of these accounts has made is skipped as
     `SHARED` where another account got a record of it too: it counts in the caller's account. Calls
     that tracking by *own* caused are skipped as `OWN`.
-    Count nothing before the last part has come: `LogError` may come instead of it.
+    Count nothing before the last part has come: instead of it there is a `LogError` if the log is
+    not a CloudTrail log, is cut off, nested too deep, or longer than *max_bytes* when inflated.
     """
     seen: set[str] = set()
     received = rejected = 0

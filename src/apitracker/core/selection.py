@@ -1,18 +1,20 @@
 """Which calls are asked for: a time from, a time until, and globs over fields."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import translate
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
+from apitracker.core.fields import FIELDS, WIDTHS, Value
 from apitracker.core.names import with_dated
 from apitracker.core.outcomes import OUTCOMES
-from apitracker.core.tally import FIELDS, WIDTHS, Row
 from apitracker.core.times import label, write
 from apitracker.errors import UsageError
+
+Globs: TypeAlias = Mapping[str, Sequence[str]]
+"""Fields, and the globs of which one has to match the whole value."""
 
 GLOB_LENGTH: Final = 2_048  # as long as an ARN can be; time and memory grow with its square
 
@@ -53,6 +55,12 @@ class Selection(Struct, frozen=True):
         """Tell whether no time asked for lies between the seconds *first* and *last*, included."""
         return (self.since is not None and last < self.since) or (
             self.until is not None and self.until <= first
+        )
+
+    def spans(self, second: int) -> bool:
+        """Tell whether *second* is not before *since* and is before *until*."""
+        return (self.since is None or self.since <= second) and (
+            self.until is None or second < self.until
         )
 
     @property
@@ -161,22 +169,8 @@ def matcher(field: str, globs: Sequence[str]) -> Callable[[Any], bool]:
     return lambda value: any(pattern.match(label(field, value)) for pattern in patterns)
 
 
-def predicate(selection: Selection, fields: Sequence[str]) -> Callable[[int, Row], bool]:
-    """
-    Make the test of a call by its second and the values of *fields*.
-
-    *fields* hold at least those that are `Selection.plain`.
-    """
-    plain = [(fields.index(f), matcher(f, selection.where[f])) for f in selection.plain]
-    times = [(WIDTHS[f], matcher(f, g)) for f, g in selection.where.items() if f in WIDTHS]
-    since = -math.inf if selection.since is None else selection.since
-    until = math.inf if selection.until is None else selection.until
-
-    def test(second: int, row: Row) -> bool:
-        return (
-            since <= second < until
-            and all(matches(second - second % width) for width, matches in times)
-            and all(matches(row[at]) for at, matches in plain)
-        )
-
-    return test
+def match_each(values: Sequence[Value], field: str, globs: Sequence[str]) -> Iterable[bool]:
+    """Tell for each of *values*, which are of *field*, whether one of *globs* matches it."""
+    matches = matcher(field, globs)
+    known = {value: matches(value) for value in set(values)}
+    return map(known.__getitem__, values)

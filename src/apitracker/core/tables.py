@@ -10,18 +10,21 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from apitracker.core.tally import WIDTHS, Row
+from apitracker.core.fields import WIDTHS
 from apitracker.core.times import label
 
 FORMATS: Final = ("table", "csv", "json")
+
+Cells: TypeAlias = tuple[object, ...]
+"""The values of a row, as they are written."""
 _FORMULA: Final = re.compile(r"(\A|;[ \"]*)(?=[=+\-@＝＋－＠])")  # noqa: RUF001 - Excel runs these too
 WIDEST: Final = 256  # of a column: one long value does not make every row as long as itself
 
 
 def lines(
-    rows: Sequence[tuple[Row, int]], fields: Sequence[str], form: str, number: str = "calls"
+    rows: Sequence[tuple[Cells, int]], fields: Sequence[str], form: str, number: str = "calls"
 ) -> Iterator[str]:
     """
     Write *rows* of *fields*, and the *number* of each, in one of `FORMATS`.
@@ -54,7 +57,7 @@ class _Cells(dict[Any, str]):
         return text
 
 
-def _table(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) -> Iterator[str]:
+def _table(rows: Sequence[tuple[Cells, int]], fields: Sequence[str], number: str) -> Iterator[str]:
     columns = [_Cells(field, printable) for field in fields]
     widths = []
     for at, cells in enumerate(columns):
@@ -71,7 +74,7 @@ def _table(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) 
         yield "  ".join([f"{calls:>{most},}", *texts]).rstrip()
 
 
-def _csv(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) -> Iterator[str]:
+def _csv(rows: Sequence[tuple[Cells, int]], fields: Sequence[str], number: str) -> Iterator[str]:
     columns = [_Cells(field, _quoted) for field in fields]
     yield ",".join([*fields, number])
     for row, calls in rows:
@@ -79,7 +82,7 @@ def _csv(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) ->
         yield ",".join([*texts, str(calls)])
 
 
-def _json(rows: Sequence[tuple[Row, int]], fields: Sequence[str], number: str) -> Iterator[str]:
+def _json(rows: Sequence[tuple[Cells, int]], fields: Sequence[str], number: str) -> Iterator[str]:
     """Write one list, an object a line. Everything but ASCII is escaped, so it is inert."""
     columns = [_Cells(field, json.dumps) for field in fields]
     if not rows:

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from apitracker.core.tally import WIDTHS
+from apitracker.core.fields import WIDTHS
 from apitracker.errors import UsageError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ What a tracker costs a month, and what has to be known of it, by item and as tex
 ledger is here; docs/costs.md says why.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from math import ceil
 from typing import Final
@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from apitracker.core.metric_sets import API, Choice
-from apitracker.core.tally import Row
+from apitracker.core.counts import Counts
+from apitracker.core.metric_sets import API, MetricSelection
 from apitracker.core.times import write
 from apitracker.costs.expected_distinct import Range
 from apitracker.costs.prices import Prices
@@ -101,21 +101,21 @@ class Estimate(Struct, frozen=True):
     notes: list[str]
 
 
-def estimate(  # noqa: PLR0913 - what an estimate is made of
-    counts: Mapping[Row, int],
-    by: Sequence[str],
-    choice: Choice,
+def estimate(
+    counts: Counts,
+    metrics: MetricSelection,
     prices: Prices,
     *,
     budget: int,
     record_bytes: int,
 ) -> Estimate:
     """
-    Estimate what *choice* costs a month, of *counts* by the fields of `question`, at least one.
+    Estimate the costs of publishing *metrics* for a month, from *counts* of a `make_query`.
 
-    *budget* is that of each metric set, *record_bytes* the length of a record.
+    There is at least one call. *budget* is that of each metric set, *record_bytes* the length of a
+    record.
     """
-    span, usage = measure(counts, by, choice, budget=budget, record_bytes=record_bytes)
+    span, usage = measure(counts, metrics, budget=budget, record_bytes=record_bytes)
     costs = bill(usage, prices)
     notes = list(_notes(usage, costs, budget))
     return Estimate(list(_warnings(span)), span, usage, costs, prices, notes)

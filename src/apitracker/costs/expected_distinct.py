@@ -24,7 +24,7 @@ class Range(Struct, frozen=True):
     high: int
 
 
-def kinds(units: Iterable[int], sampled: int, whole: int) -> Range:
+def expected_distinct(units: Iterable[int], sampled: int, whole: int) -> Range:
     """
     Estimate how many kinds there are in *whole* units of time, of which *sampled* were looked at.
 

@@ -6,34 +6,35 @@ each of it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from math import ceil
-from operator import itemgetter
 from typing import Final
 
 from msgspec import Struct
 
+from apitracker.core.balance import Balance
 from apitracker.core.compression import inflate
+from apitracker.core.counting import PartialCount, Query
+from apitracker.core.counts import Counts
 from apitracker.core.documents import HEAD
+from apitracker.core.fields import WIDTHS
 from apitracker.core.metric_sets import (
     ABSENT,
     API,
-    Choice,
+    MetricSelection,
     MetricSet,
     Series,
-    budget_of_others,
-    other,
-    others,
-    project,
-    sift,
+    SeriesCounts,
+    apply_rules,
+    by_series,
 )
+from apitracker.core.overflow import overflow_budget, overflow_series, overflow_set
 from apitracker.core.selection import Selection
-from apitracker.core.tally import WIDTHS, Row
-from apitracker.costs.expected_distinct import Range, kinds
+from apitracker.costs.expected_distinct import Range, expected_distinct
 from apitracker.errors import LogError, ServiceError, SourceError
 from apitracker.logs import sources
-from apitracker.logs.workers import Question, Reading, Unread
+from apitracker.logs.workers import ReadLog
 
 MINUTE, HOUR, DAY = WIDTHS["minute"], WIDTHS["hour"], WIDTHS["day"]  # in seconds
 MONTH: Final = 30 * DAY  # seconds, as AWS's own examples have it
@@ -113,30 +114,31 @@ class Usage(Struct, frozen=True, rename="camel"):
         return sum(each.requests for each in self.sets)
 
 
-def question(choice: Choice, selection: Selection, max_bytes: int) -> Question:
-    """Ask of each log what it takes to estimate what *choice* costs."""
-    by = tuple(dict.fromkeys((*choice.fields, *BESIDE)))
-    return Question(by, max_bytes, selection)
+def make_query(metrics: MetricSelection, selection: Selection, max_bytes: int) -> Query:
+    """Return the query whose counts tell what publishing *metrics* costs."""
+    by = tuple(dict.fromkeys((*metrics.fields, *BESIDE)))
+    return Query(by, selection, max_bytes)
 
 
 class Scale:
-    """Weighs records as they pass by: how many bytes do they have?"""
+    """Weighs the records of logs as these pass by, to find how many bytes a record has."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._logs = self._bytes = self._records = 0
 
-    def weigh(self, readings: Iterable[Reading | Unread]) -> Iterator[Reading | Unread]:
-        """Give *readings* on, and read one log in `WEIGHED` again."""
-        for reading in readings:
-            if isinstance(reading, Reading) and reading.index and reading.found.size >= 0:
-                if self._logs % WEIGHED == 0:
-                    self._weigh(reading)
-                self._logs += 1
-            yield reading
+    def weigh(self, stream: Iterable[ReadLog | Balance]) -> Iterator[ReadLog | Balance]:
+        """Pass *stream* on, and read one log in `WEIGHED` again."""
+        for each in stream:
+            if isinstance(each, ReadLog) and isinstance(each.result, PartialCount):
+                balance = each.result.balance
+                if balance.counted and each.found.size >= 0:
+                    if self._logs % WEIGHED == 0:
+                        self._weigh(each.found.name, balance)
+                    self._logs += 1
+            yield each
 
-    def _weigh(self, reading: Reading) -> None:
-        name = reading.found.name
+    def _weigh(self, name: str, balance: Balance) -> None:
         try:
             log = sources.read(name, max_bytes=self._max_bytes)
             if not isinstance(log.body, bytes):
@@ -147,9 +149,9 @@ class Scale:
         except (LogError, SourceError, ServiceError):
             return  # it was there a moment ago; another log will do
         # Other forms have more in them than records, and so have logs with what is no call.
-        if first.startswith(HEAD) and not reading.skipped and not reading.rejected:
+        if first.startswith(HEAD) and not balance.skipped and not balance.rejected:
             self._bytes += size
-            self._records += reading.received
+            self._records += balance.received
 
     @property
     def record_bytes(self) -> int:
@@ -158,45 +160,38 @@ class Scale:
 
 
 def measure(
-    counts: Mapping[Row, int], by: Sequence[str], choice: Choice, *, budget: int, record_bytes: int
+    counts: Counts, metrics: MetricSelection, *, budget: int, record_bytes: int
 ) -> tuple[Span, Usage]:
     """
-    Say what *counts* by the fields of `question` come to in a month; there is at least one call.
+    Return the span of *counts*, of a `make_query`, and the volume of a month; at least one call.
 
     Of a sample that is longer than a month the end is taken. *budget* is that of each metric set.
     """
-    at = by.index("second")
-    last = max(row[at] for row in counts)
-    kept = {row: n for row, n in counts.items() if row[at] > last - MONTH}
-    calls = sum(kept.values())
-    span = Span(calls, min(row[at] for row in kept), last, sum(counts.values()) - calls)
-    published = sift(kept, by, choice.rules)
-    payloads = {where: ceil(n / PAYLOAD_CALLS) for where, n in _windows(kept, by).items()}
-    claimed = {
-        row: n
-        for row, n in published.items()
-        if any(_counts(each, row, by) for each in choice.sets)
-    }
-    category = by.index("eventCategory")
-    management = {row: n for row, n in kept.items() if row[category] in MANAGEMENT}
-    files = _windows(management, by, FILE_SECONDS)
-    predecessor = project(kept, by, API)
+    last = max(counts.times("second"))
+    kept = counts.only([second > last - MONTH for second in counts.times("second")])
+    span = Span(kept.calls, min(kept.times("second")), last, counts.calls - kept.calls)
+    published = apply_rules(kept, metrics.rules)
+    payloads = {where: ceil(n / PAYLOAD_CALLS) for where, n in _windows(kept).items()}
+    of_sets = [_of_set(each, published) for each in metrics.sets]
+    claimed = published.only([any(each) for each in zip(*of_sets, strict=True)])
+    management = kept.only([each in MANAGEMENT for each in kept.texts("eventCategory")])
+    files = _windows(management, FILE_SECONDS)
+    predecessor = by_series(kept, API)
     predecessor_metrics = _sought(predecessor, span)
     usage = Usage(
-        calls=span.month(calls),
-        management=span.month(sum(management.values())),
+        calls=span.month(kept.calls),
+        management=span.month(management.calls),
         record_bytes=record_bytes,
         payloads=span.month(sum(payloads.values())),
-        claims=span.month(_holding(payloads, _windows(claimed, by))),
+        claims=span.month(_holding(payloads, _windows(claimed))),
         files=span.month(len(files)),
-        digests=len({where[1:] for where in files}) * HOURS,
+        digests=len({(account, region) for _, account, region in files}) * HOURS,
         sets=[
-            _set_usage(each, published, by, payloads, span=span, budget=budget)
-            for each in choice.sets
+            _set_usage(each, published, payloads, span=span, budget=budget) for each in metrics.sets
         ],
         predecessor_metrics=predecessor_metrics,
         predecessor_hours=_hours(_hours_with_data(predecessor), span, predecessor_metrics.likely),
-        predecessor_requests=span.month(_predecessor_requests(kept, by, payloads)),
+        predecessor_requests=span.month(_predecessor_requests(kept, payloads)),
     )
     return span, usage
 
@@ -205,21 +200,21 @@ Window = tuple[int, str, str]
 """A part of time, an account and a region."""
 
 
-def _windows(
-    counts: Mapping[Row, int], by: Sequence[str], seconds: int = PAYLOAD_SECONDS
-) -> Counter[Window]:
+def _windows(counts: Counts, seconds: int = PAYLOAD_SECONDS) -> Counter[Window]:
     """Count the calls of each part of time, account and region."""
-    pick = itemgetter(*map(by.index, ("second", "recipientAccountId", "awsRegion")))
     found: Counter[Window] = Counter()
-    for row, n in counts.items():
-        second, account, region = pick(row)
-        found[second // seconds, account, region] += n
+    accounts, regions = counts.texts("recipientAccountId"), counts.texts("awsRegion")
+    columns = zip(counts.times("second"), accounts, regions, counts.numbers, strict=True)
+    for second, account, region, calls in columns:
+        found[second // seconds, account, region] += calls
     return found
 
 
-def _counts(metrics: MetricSet, row: Row, by: Sequence[str]) -> bool:
-    """Whether *metrics* count the calls of *row*."""
-    return not metrics.names or row[by.index(metrics.metric)] in metrics.names
+def _of_set(metrics: MetricSet, counts: Counts) -> list[bool]:
+    """Tell for each row of *counts* whether *metrics* count its calls."""
+    if not metrics.names:
+        return [True] * len(counts.rows)
+    return [value in metrics.names for value in counts.texts(metrics.metric)]
 
 
 def _holding(payloads: Mapping[Window, int], calls: Mapping[Window, int]) -> int:
@@ -227,62 +222,67 @@ def _holding(payloads: Mapping[Window, int], calls: Mapping[Window, int]) -> int
     return sum(min(payloads[where], n) for where, n in calls.items())
 
 
-def _set_usage(  # noqa: PLR0913 - what a sample is
+def _set_usage(
     metrics: MetricSet,
-    published: Mapping[Row, int],
-    by: Sequence[str],
+    published: Counts,
     payloads: Mapping[Window, int],
     *,
     span: Span,
     budget: int,
 ) -> SetUsage:
-    counts = project(published, by, metrics)
+    counts = by_series(published, metrics)
     hours = _hours_with_data(counts)
     sought = _sought(counts, span)
     beyond = _beyond(counts, budget)
-    bounded = _bounded(sought, {row[:-1] for row in counts}, beyond, metrics, budget)
-    mine = {row: n for row, n in published.items() if _counts(metrics, row, by)}
-    # A payload has a page of each set: no more metrics than calls. What is beyond the budget of
-    # the set api is in another namespace, and so in a page of its own.
+    bounded = _bounded(sought, {series for series, _ in counts}, beyond, metrics, budget)
+    mine = published.only(_of_set(metrics, published))
+    # A payload has a batch of each set: no more metrics than calls. What is beyond the budget of
+    # the set api is in another namespace, and so in a batch of its own.
     parts = [mine]
-    if beyond and others(metrics) != metrics:
-        pick = itemgetter(*map(by.index, (metrics.metric, *metrics.dimensions)))
-        apart = {
-            row: n for row, n in mine.items() if tuple(v or ABSENT for v in pick(row)) in beyond
-        }
-        parts = [{row: n for row, n in mine.items() if row not in apart}, apart]
+    if beyond and overflow_set(metrics) != metrics:
+        apart = [each in beyond for each in _series(mine, metrics)]
+        parts = [mine.only([not each for each in apart]), mine.only(apart)]
     return SetUsage(
         metrics.name,
-        calls=span.month(sum(mine.values())),
+        calls=span.month(mine.calls),
         metrics=bounded,
         sought=sought,
         metric_hours=_hours(hours, span, bounded.likely),
         sought_hours=_hours(hours, span, sought.likely),
         busiest_hour=max(Counter(hour for _, hour in hours).values(), default=0),
-        requests=span.month(sum(_holding(payloads, _windows(some, by)) for some in parts)),
+        requests=span.month(sum(_holding(payloads, _windows(some)) for some in parts)),
     )
 
 
-def _hours_with_data(counts: Mapping[Row, int]) -> set[tuple[Row, int]]:
-    """Return each series of *counts*, by series and second, with each hour in which it has data."""
-    return {(row[:-1], row[-1] // HOUR) for row in counts}
+def _series(counts: Counts, metrics: MetricSet) -> Iterator[Series]:
+    """Return the series of each row of *counts*, for a set whose metrics are named by a field."""
+    names = (name or ABSENT for name in counts.texts(metrics.metric))
+    values = zip(*(counts.texts(field) for field in metrics.dimensions), strict=True)
+    for name, given in zip(names, values, strict=True):
+        yield Series(name, tuple(value or ABSENT for value in given))
 
 
-def _hours(hours: set[tuple[Row, int]], span: Span, metrics: int) -> int:
+def _hours_with_data(counts: SeriesCounts) -> set[tuple[Series, int]]:
+    """Return each series of *counts* with each hour in which it has data."""
+    return {(series, second // HOUR) for series, second in counts}
+
+
+def _hours(hours: set[tuple[Series, int]], span: Span, metrics: int) -> int:
     """Return the *hours* of a month: at most all of them for each of so many *metrics*."""
     return min(span.month(len(hours)), metrics * HOURS)
 
 
-def _sought(counts: Mapping[Row, int], span: Span) -> Range:
-    """Say how many metrics a month has of which *counts*, by series and second, has some."""
+def _sought(counts: SeriesCounts, span: Span) -> Range:
+    """Return how many metrics a month has of which *counts* has some."""
     unit = HOUR if ceil(span.seconds / HOUR) >= DAY // HOUR else MINUTE
-    seen = Counter(series for series, _ in {(row[:-1], row[-1] // unit) for row in counts})
-    return kinds(seen.values(), ceil(span.seconds / unit), MONTH // unit)
+    seen = Counter(series for series, _ in {(series, second // unit) for series, second in counts})
+    return expected_distinct(seen.values(), ceil(span.seconds / unit), MONTH // unit)
 
 
-def _beyond(counts: Mapping[Row, int], budget: int) -> set[Series]:
-    """Give the series that come when as many others as the *budget* has are there before them."""
-    series = dict.fromkeys(row[:-1] for row in sorted(counts, key=itemgetter(-1)))
+def _beyond(counts: SeriesCounts, budget: int) -> set[Series]:
+    """Return the series first seen after *budget* others."""
+    in_time = sorted(counts, key=lambda key: key[1])  # by second, else in the order of the counts
+    series = dict.fromkeys(series for series, _ in in_time)
     return set(islice(series, budget, None))
 
 
@@ -290,30 +290,26 @@ def _bounded(
     sought: Range, seen: set[Series], beyond: set[Series], metrics: MetricSet, budget: int
 ) -> Range:
     """
-    Say how many metrics a *budget* leaves, with those that stand for what is *beyond* it.
+    Return how many metrics a *budget* leaves, with those that stand for what is *beyond* it.
 
-    What has not been *seen* may stand beside anything that was.
+    A series that has not been *seen* may stand beside any that was.
     """
-    most = budget_of_others(budget)
+    most = overflow_budget(budget)
 
     def bounded(number: int, beyond: set[Series]) -> int:
         if number <= budget:
             return number
-        standing = {other(series, metrics) for series in beyond}
-        further = {series[0] for series in standing} if len(standing) > most else ()
-        return budget + min(len(standing), most) + len(further)
+        standing = {overflow_series(series, metrics) for series in beyond}
+        names = {series.name for series in standing} if len(standing) > most else ()
+        return budget + min(len(standing), most) + len(names)
 
     high = bounded(sought.high, seen)
     known = bounded(sought.low, beyond)
     return Range(known, known if beyond else bounded(sought.likely, seen), high)
 
 
-def _predecessor_requests(
-    counts: Mapping[Row, int], by: Sequence[str], payloads: Mapping[Window, int]
-) -> int:
-    """Say how many requests version 0.1.1 makes, of a datum for each metric and second."""
-    pick = itemgetter(*map(by.index, ("eventName", "eventSource")))
-    second, account, region = map(by.index, ("second", "recipientAccountId", "awsRegion"))
-    datums = {(row[second], row[account], row[region], *pick(row)) for row in counts}
-    each = Counter((d[0] // PAYLOAD_SECONDS, d[1], d[2]) for d in datums)
+def _predecessor_requests(counts: Counts, payloads: Mapping[Window, int]) -> int:
+    """Return how many requests version 0.1.1 makes, with a datum for each metric and second."""
+    datums = counts.by(("second", "recipientAccountId", "awsRegion", "eventName", "eventSource"))
+    each = _windows(Counts(datums.fields, dict.fromkeys(datums.rows, 1)))
     return sum(max(payloads[where], ceil(n / PREDECESSOR_DATUMS)) for where, n in each.items())

@@ -1,66 +1,71 @@
-"""Readings go into the store, a batch at a time."""
+"""Ingest: the counts of logs go into the store, a batch of logs at a time."""
 
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from apitracker.core.balance import Balance
+from apitracker.core.counting import PartialCount, Query
 from apitracker.core.model import Key
 from apitracker.logs.sources import Found
-from apitracker.logs.totals import Balance
-from apitracker.logs.workers import Question, Reading, Unread
+from apitracker.logs.workers import ReadLog
 from apitracker.store.database import Store
 
 BATCH_EVENTS: Final = 250_000  # enough that opening the store costs little beside reading them
-BATCH_SECONDS: Final = 2.0  # what was read is seen by others after this long
+BATCH_SECONDS: Final = 2.0  # others see what was read after this long
 
 
-def question(max_bytes: int) -> Question:
-    """Ask of each log what the store keeps of it."""
-    return Question(Key._fields, max_bytes)
+def ingest_query(max_bytes: int) -> Query:
+    """Return the query whose counts the store keeps."""
+    return Query(Key._fields, max_bytes=max_bytes)
 
 
-def unknown(founds: Iterable[Found], store: Store, balance: Balance) -> Iterator[Found]:
+def skip_known(stream: Iterable[Found | Balance], store: Store) -> Iterator[Found | Balance]:
     """
-    Leave out logs that were ingested before and have not changed; *balance* takes them in.
+    Return *stream* with a balance for each log that was ingested before and has not changed.
 
-    So are those that could not be read, as long as it is of no use to try again.
+    So is each log that could not be read, as long as it is of no use to try again.
     """
     known = store.known()
-    for found in founds:
-        place = (found.path, found.etag)
-        if found.etag and place in known.read:
-            balance.known += 1
-        elif found.etag and place in known.unread:
-            balance.known_unread += 1
+    for each in stream:
+        place = (each.path, each.etag) if isinstance(each, Found) and each.etag else None
+        if place in known.read:
+            yield Balance(known=1)
+        elif place in known.unread:
+            yield Balance(known_unread=1)
         else:
-            yield found
+            yield each
 
 
 def ingest(
-    readings: Iterable[Reading | Unread], store: Store, balance: Balance, *, mix: bool = False
-) -> None:
+    stream: Iterable[ReadLog | Balance], store: Store, *, mix: bool = False
+) -> Iterator[Balance]:
     """
-    Add *readings* to *store*; *balance* takes them in.
+    Add the logs of *stream* to *store*, and return their balances as they are added.
 
     Each batch is added whole or not at all, so whatever ends this, a second run completes it. A
     store that is not there is made when the first log has been read. *mix* is that of `Store.add`.
     """
-    batch: list[Reading | Unread] = []
+    batch: list[ReadLog] = []
     events = 0
     is_wanted = store.path.exists()
     begun = time.monotonic()
-    for reading in readings:
-        batch.append(reading)
-        if isinstance(reading, Reading):
-            events += len(reading.index)
+    for each in stream:
+        if isinstance(each, Balance):
+            yield each
+            continue
+        batch.append(each)
+        if isinstance(each.result, PartialCount):
+            events += each.result.balance.counted
             is_wanted = True
         full = events >= BATCH_EVENTS or time.monotonic() - begun > BATCH_SECONDS
         if full and is_wanted:
-            store.add(batch, balance, mix=mix)
+            yield store.add(batch, mix=mix)
             batch, events, begun = [], 0, time.monotonic()
-    if is_wanted:
-        if batch:
-            store.add(batch, balance, mix=mix)
-        store.compact()
-    else:
-        balance.unread += (each for each in batch if isinstance(each, Unread))
+    if not is_wanted:
+        unread = (each.result for each in batch if not isinstance(each.result, PartialCount))
+        yield Balance(unread=tuple(unread))
+        return
+    if batch:
+        yield store.add(batch, mix=mix)
+    store.compact()

@@ -1,4 +1,4 @@
-"""Counts of log files are published at once: pages that can be gone on with after a failure."""
+"""Counts of log files are published at once: batches that can be gone on with after a failure."""
 
 import hashlib
 import re
@@ -7,33 +7,33 @@ from typing import Final
 
 from msgspec import Struct
 
-from apitracker.core.metrics import Datum, Page, timely
+from apitracker.core.datums import Datum, split_by_age
 from apitracker.errors import ServiceError, UsageError
-from apitracker.tracker.put_metric_data import Published, UnpublishedError, publish
+from apitracker.tracker.put_metric_data import Batch, Published, UnpublishedError, publish
 from apitracker.tracker.retries import Clock, Poster
 
-PAGE_SECONDS: Final = 120.0  # of patience with one page, its retries included
+BATCH_SECONDS: Final = 120.0  # of patience with one batch, its retries included
 
 
 class InterruptedRunError(ServiceError):
-    """Not all pages could be published; the message says which, and how to go on."""
+    """Not all batches could be published; the message says which, and how to go on."""
 
 
 class Outlook(Struct, frozen=True):
-    """What would become of pages now: *late* is what CloudWatch would refuse for its time."""
+    """What would become of batches now: *late* is what CloudWatch would refuse for its time."""
 
-    pages: int
+    batches: int
     datums: int
     calls: int
     late: list[Datum]
 
 
-def outlook(pages: Iterable[Page], now: float) -> Outlook:
+def outlook(batches: Iterable[Batch], now: float) -> Outlook:
     """Say what would be sent at *now*, in seconds since 1970."""
     sent, datums, calls = 0, 0, 0
     late: list[Datum] = []
-    for page in pages:
-        taken, refused = timely(page.datums, now)
+    for batch in batches:
+        taken, refused = split_by_age(batch.datums, now)
         sent += bool(taken)
         datums += len(taken)
         calls += sum(datum.calls for datum in taken)
@@ -41,31 +41,31 @@ def outlook(pages: Iterable[Page], now: float) -> Outlook:
     return Outlook(sent, datums, calls, late)
 
 
-def mark(pages: Iterable[Page]) -> str:
-    """Name *pages* by what is in them: the same logs, options and rules give the same name."""
+def fingerprint(batches: Iterable[Batch]) -> str:
+    """Name *batches* by what is in them: the same logs, options and rules give the same name."""
     digest = hashlib.sha256()
-    for page in pages:
-        digest.update(hashlib.sha256(page.body).digest())
+    for batch in batches:
+        digest.update(hashlib.sha256(batch.body).digest())
     return digest.hexdigest()[:12]
 
 
-def done(resume: str, pages: Sequence[Page]) -> int:
+def batches_done(resume: str, batches: Sequence[Batch]) -> int:
     """
-    Say how many of *pages* were published before, by what an `InterruptedRunError` run told.
+    Say how many of *batches* were published before, by what an `InterruptedRunError` run told.
 
-    `UsageError` if that run had other pages: publishing some of them again would count them twice.
+    `UsageError` if that run had other batches: to publish some of them again counts them twice.
     """
     begun, number = parse_resume(resume)
-    if begun != mark(pages) or number > len(pages):
+    if begun != fingerprint(batches) or number > len(batches):
         raise UsageError(
             f"{resume}: the logs, --since, --until or the rules are not those of the run that "
-            "stopped, so its pages are not known any more; give the same, --until above all"
+            "stopped, so its batches are not known any more; give the same, --until above all"
         )
     return number
 
 
 def parse_resume(resume: str) -> tuple[str, int]:
-    """Read ``MARK:PAGES``, as an `InterruptedRunError` run told. `UsageError` if it is none."""
+    """Read the ``FINGERPRINT:BATCHES`` of an `InterruptedRunError`. `UsageError` if it is none."""
     found = re.fullmatch(r"([0-9a-f]{12}):(\d{1,9})", resume)
     if not found:
         raise UsageError(f"{resume}: give what the stopped run printed, as 0123456789ab:17")
@@ -73,7 +73,7 @@ def parse_resume(resume: str) -> tuple[str, int]:
 
 
 def send(
-    pages: Sequence[Page],
+    batches: Sequence[Batch],
     poster: Poster,
     clock: Clock,
     *,
@@ -81,19 +81,19 @@ def send(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Published:
     """
-    Publish *pages* from number *begin* on, one after the other; *progress* is told how many.
+    Publish *batches* from number *begin* on, one after the other; *progress* is told how many.
 
-    `InterruptedRunError` if one could not be sent within `PAGE_SECONDS`.
+    `InterruptedRunError` if one could not be sent within `BATCH_SECONDS`.
     """
     published = Published()
-    for number, page in enumerate(pages[begin:], begin):
+    for number, batch in enumerate(batches[begin:], begin):
         try:
-            one = publish([page], poster, clock, deadline=clock.now() + PAGE_SECONDS)
+            one = publish([batch], poster, clock, deadline=clock.now() + BATCH_SECONDS)
         except UnpublishedError as e:
             raise InterruptedRunError(
-                f"{_stopped(number, len(pages), published)}{_doubt(number + 1, e)}; "
+                f"{_stopped(number, len(batches), published)}{_doubt(number + 1, e)}; "
                 f"{e.__cause__ or e}; go on with the same command and "
-                f"--resume {mark(pages)}:{number}"
+                f"--resume {fingerprint(batches)}:{number}"
             ) from e
         _add(published, one)
         progress(number + 1)
@@ -101,20 +101,20 @@ def send(
 
 
 def _doubt(number: int, fault: UnpublishedError) -> str:
-    """Say what is not known of page *number*, or nothing."""
+    """Say what is not known of batch *number*, or nothing."""
     if fault.published.requests:
-        return f", and a part of page {number:,}, which will count twice"
+        return f", and a part of batch {number:,}, which will count twice"
     if fault.in_doubt or fault.published.in_doubt:
-        return f", and perhaps page {number:,}, which would then count twice"
+        return f", and perhaps batch {number:,}, which would then count twice"
     return ""
 
 
-def _stopped(number: int, pages: int, published: Published) -> str:
+def _stopped(number: int, batches: int, published: Published) -> str:
     return (
-        f"pages 1 to {number:,} of {pages:,} are published "
+        f"batches 1 to {number:,} of {batches:,} are published "
         f"({published.datums:,} datums and {published.calls:,} calls by this run)"
         if number
-        else f"none of {pages:,} pages is published"
+        else f"none of {batches:,} batches is published"
     )
 
 

@@ -15,14 +15,20 @@ from msgspec import Struct
 
 from apitracker import aws as clients
 from apitracker.aws import Client, Metric, RefusedError
-from apitracker.core.metric_sets import API, OTHERS, USAGE
-from apitracker.core.metrics import NEWEST, Datum, Page, request
+from apitracker.core.datums import NEWEST, Datum
+from apitracker.core.metric_sets import API, OVERFLOW, USAGE
 from apitracker.errors import ServiceError
-from apitracker.jobs.publish import PAGE_SECONDS, InterruptedRunError
+from apitracker.jobs.publish import BATCH_SECONDS, InterruptedRunError
 from apitracker.operations import deployment as stacks
 from apitracker.operations import top_ups as notes
 from apitracker.operations.top_ups import Key, Note, Notes
-from apitracker.tracker.put_metric_data import Published, UnpublishedError, publish
+from apitracker.tracker.put_metric_data import (
+    Batch,
+    Published,
+    UnpublishedError,
+    publish,
+    request,
+)
 from apitracker.tracker.retries import Clock, Poster
 
 MINUTE: Final = 60
@@ -41,7 +47,7 @@ EXPECTED: Final = 6 * 3_600  # seconds in which the tracker itself may still pub
 MISSING: Final = "missing"
 TOO_MANY: Final = "too many"
 SENT: Final = "sent, not visible yet"
-AMONG_OTHERS: Final = f"in {OTHERS}"
+AMONG_OTHERS: Final = f"in {OVERFLOW}"
 WHATS: Final = (MISSING, TOO_MANY, SENT, AMONG_OTHERS)
 
 FIELDS: Final = ("minute", *API.fields[:-1], "what", "happened", "published")
@@ -140,15 +146,15 @@ def key(datum: Datum) -> Key:
     return datum.timestamp, datum.metric_name, region, source
 
 
-def comparable(pages: Iterable[Page], now: float) -> tuple[dict[Key, Datum], int]:
+def comparable(batches: Iterable[Batch], now: float) -> tuple[dict[Key, Datum], int]:
     """
-    Give what *pages* hold of the minutes that CloudWatch has, and count the calls of all others.
+    Give what *batches* hold of the minutes that CloudWatch has, and count the calls of all others.
 
     *now* is in seconds since 1970.
     """
     found: dict[Key, Datum] = {}
     rest = 0
-    for datum in (datum for page in pages for datum in page.datums):
+    for datum in (datum for batch in batches for datum in batch.datums):
         if now - READABLE <= datum.timestamp <= now + NEWEST:
             found[key(datum)] = datum
         else:
@@ -199,7 +205,7 @@ def _take(left: Counter[Key], wanted: Key, most: int) -> int:
     """Take up to *most* calls out of the others that *wanted* may be among."""
     minute, _, region, source = wanted
     taken = 0
-    for other in ((minute, OTHERS, region, source), (minute, OTHERS, OTHERS, OTHERS)):
+    for other in ((minute, OVERFLOW, region, source), (minute, OVERFLOW, OVERFLOW, OVERFLOW)):
         some = min(most - taken, left[other])
         left[other] -= some
         taken += some
@@ -221,7 +227,7 @@ def asking(happened: Iterable[Key], namespace: str, cloudwatch: Client) -> Askin
     dimensions = [{"Name": name} for name in API.dimensions]
     listed = [
         *clients.metrics(cloudwatch, namespace, Dimensions=dimensions),
-        *clients.metrics(cloudwatch, namespace + USAGE, MetricName=OTHERS, Dimensions=dimensions),
+        *clients.metrics(cloudwatch, namespace + USAGE, MetricName=OVERFLOW, Dimensions=dimensions),
     ]
     wanted = {each for each in listed if _names(each) == API.dimensions}
     for _, name, *values in keys:
@@ -319,21 +325,21 @@ def send(
     ups: Sequence[TopUp], namespace: str, poster: Poster, clock: Clock, memory: Memory
 ) -> Iterator[Published]:
     """
-    Publish *ups*, and say page by page what became of them.
+    Publish *ups*, and say batch by batch what became of them.
 
-    Each page is noted before it is sent, where *memory* keeps notes, and what surely was not taken
+    Each batch is noted before it is sent, where *memory* keeps notes, and what surely was not taken
     is not noted any more after it. So it may be stopped anywhere and run again. `ServiceError` if
-    a page cannot be noted, or not be sent within `PAGE_SECONDS`.
+    a batch cannot be noted, or not be sent within `BATCH_SECONDS`.
     """
     for number, at in enumerate(range(0, len(ups), notes.MOST)):
         some = ups[at : at + notes.MOST]
         datums = tuple(up.datum for up in some)
-        page = Page(f"reconciled.{number}", namespace, datums, request(namespace, datums))
+        batch = Batch(f"reconciled.{number}", namespace, datums, request(namespace, datums))
         if memory.kept:
             now = int(clock.now())
             notes.write(memory.kept, {up.key: Note(up.total, now) for up in some}, memory.found)
         try:
-            published = publish([page], poster, clock, deadline=clock.now() + PAGE_SECONDS)
+            published = publish([batch], poster, clock, deadline=clock.now() + BATCH_SECONDS)
         except UnpublishedError as e:
             if not (e.in_doubt or e.published.in_doubt or e.published.requests):
                 _withdraw(memory, datums)

@@ -17,11 +17,12 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from apitracker import aws as clients
+from apitracker.core.balance import Balance, LeftOut, Unread
 from apitracker.core.compression import MAX_BYTES
 from apitracker.core.model import Log
 from apitracker.core.selection import is_utf_8
@@ -98,18 +99,6 @@ class Found(NamedTuple):
         return os.path.abspath(self.name)  # noqa: PTH100 - a Path takes ten times as long
 
 
-class LeftOut(NamedTuple):
-    """
-    A folder of another service than CloudTrail, which was not read.
-
-    *files* is how many are in it; -1 in S3, where they are not listed.
-    """
-
-    folder: str
-    service: str
-    files: int
-
-
 Finding: TypeAlias = Generator[Found, None, list[LeftOut]]
 """The logs of a source, one by one, and at the end what was left out."""
 
@@ -173,6 +162,24 @@ def find(source: str, *, since: int | None = None, until: int | None = None) -> 
         raise SourceError(f"{source}: {_nothing(offer, source, days)}") from None
     yield first
     return (yield from found)
+
+
+def find_all(
+    sources: Iterable[str], *, since: int | None = None, until: int | None = None
+) -> Iterator[Found | Balance]:
+    """
+    Find the logs of all *sources*, as `find` does.
+
+    What was left out comes as a balance, and so does a source that is missing: the rest is found.
+    """
+    for source in sources:
+        try:
+            left_out = yield from find(source, since=since, until=until)
+        except SourceError as e:
+            yield Balance(unread=(Unread(source, str(e).removeprefix(f"{source}: ")),))
+        else:
+            if left_out:
+                yield Balance(left_out=tuple(left_out))
 
 
 def _nothing(offer: Offer, source: str, days: _Days) -> str:

@@ -8,8 +8,16 @@ from typing import Any, Final
 from msgspec import Struct
 
 from apitracker.aws import Client, Metric, RefusedError, asking
-from apitracker.core.metric_sets import API, OUTCOMES, SETS, Choice, MetricSet, publishes, within
-from apitracker.core.metrics import NAME_LENGTH, VALUE_LENGTH, valid
+from apitracker.core.datums import NAME_LENGTH, VALUE_LENGTH, valid
+from apitracker.core.metric_sets import (
+    API,
+    OUTCOMES,
+    SETS,
+    MetricSelection,
+    MetricSet,
+    publishes,
+    within,
+)
 from apitracker.core.times import UNITS
 from apitracker.errors import SettingsError, UsageError
 from apitracker.operations import deployment as stacks
@@ -93,7 +101,7 @@ class Seen(Struct, frozen=True):
 
     names: frozenset[str] = frozenset()
     stack: Stack | None = None
-    choice: Choice | None = None
+    choice: MetricSelection | None = None
     unlisted: str = ""
     undeployed: str = ""
 

@@ -14,8 +14,8 @@ from typing import Final
 from msgspec import Struct
 
 from apitracker.aws import Client, known_apis, known_regions, known_services, metrics
+from apitracker.core.datums import NAME_LENGTH, valid
 from apitracker.core.metric_sets import API, SETS, within
-from apitracker.core.metrics import NAME_LENGTH, valid
 from apitracker.core.names import DATED, spellings, undated
 from apitracker.errors import UsageError
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from apitracker.aws import Client, RefusedError, asking
-from apitracker.core.metric_sets import Choice
+from apitracker.core.metric_sets import MetricSelection
 from apitracker.errors import ServiceError
 from apitracker.settings import load
-from apitracker.tracker.tracking import choose
+from apitracker.tracker.tracking import select_metrics
 
 # Logical ids in sam.yaml.
 FUNCTION: Final = "APITrackerLambdaFunction"
@@ -82,14 +82,14 @@ def variables(configuration: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def choice_of(configuration: Mapping[str, Any]) -> Choice:
+def choice_of(configuration: Mapping[str, Any]) -> MetricSelection:
     """
     Return what a tracker with this *configuration* publishes.
 
     `SettingsError` if one of its settings cannot be read; the predecessor has none.
     """
     settings, _ = load(variables(configuration))
-    return choose(settings)
+    return select_metrics(settings)
 
 
 def command_adding(metric_set: str, stack: Stack) -> str:

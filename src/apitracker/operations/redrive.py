@@ -14,16 +14,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from apitracker.aws import Client, asking, connection, pages
+from apitracker.core.model import Log
 from apitracker.core.own_calls import Own
 from apitracker.core.recognition import in_words
 from apitracker.errors import ApiTrackerError, LogError, ServiceError
 from apitracker.operations import deployment as stacks
 from apitracker.settings import load
 from apitracker.tracker import ledger
-from apitracker.tracker.envelopes import subscription
+from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.retries import Clock
 from apitracker.tracker.signing import CLOUDWATCH, DYNAMODB
-from apitracker.tracker.tracking import IN_DOUBT, Tracker, assemble, count, track
+from apitracker.tracker.tracking import (
+    IN_DOUBT,
+    Tracker,
+    assemble,
+    count_by_set,
+    count_log,
+    track,
+)
 
 SECONDS: Final = 60.0  # for one event, its retries included; as the function has by default
 MARGIN: Final = 10.0  # seconds kept for looking up what is known of an event
@@ -119,15 +127,16 @@ def _publish(
     tracker: Tracker,
     tell: Callable[[str, str], None],
 ) -> Redriven:
-    def note(message: str, /, **facts: object) -> None:
-        doubt = f"page {facts.get('page')} may count twice"
+    def notify(message: str, /, **facts: object) -> None:
+        doubt = f"batch {facts.get('batch')} may count twice"
         tell(key, doubt if message == IN_DOUBT else message)
 
     claimant = f"redrive/{os.urandom(6).hex()}"
     until = tracker.clock.now() + SECONDS
-    done = track(event, tracker, claimant=claimant, until=until, note=note)
-    if done is None:
+    log = _open(event, tracker)
+    if log is None:
         return Redriven(key, done=True, text="a control message")
+    done = track(log, tracker, claimant=claimant, until=until, notify=notify)
     if done.before:
         return Redriven(key, done=True, text="was published before")
     sent = done.published
@@ -135,17 +144,24 @@ def _publish(
     return Redriven(key, True, text, sum(refusal.datum.calls for refusal in sent.refused))
 
 
+def _open(event: Any, tracker: Tracker) -> Log | None:  # noqa: ANN401 - as above
+    """Return the log in *event*, None for a control message. `LogError` if there is none."""
+    logs = open_event(event, max_bytes=tracker.settings.max_log_bytes)
+    return logs[0] if logs else None
+
+
 def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - as above
-    log = subscription(event, max_bytes=tracker.settings.max_log_bytes)
+    log = _open(event, tracker)
     if log is None:
         return Redriven(key, done=True, text="a control message")
-    counts, _ = count(log, tracker.choice, Own.of(tracker.settings))
-    text = f"{counts.counted - counts.excluded:,} calls"
+    counted = count_log(log, tracker.selection, Own.of(tracker.settings))
+    _, excluded = count_by_set(counted, tracker.selection)
+    text = f"{counted.counts.calls - excluded:,} calls"
     if tracker.ledger:
         deadline = tracker.clock.now() + MARGIN
         finished, marked = ledger.look_up(tracker.ledger, log.id, deadline=deadline)
         if finished:
             text = "was published before"
         elif marked:
-            text += f", without those of {len(marked):,} pages that were published before"
+            text += f", without those of {len(marked):,} batches that were published before"
     return Redriven(key, done=True, text=text)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from apitracker.aws import Client, Metric, RefusedError, asking, metrics, pages, sums
-from apitracker.core.metric_sets import API, SETS, USAGE, Choice, parse_names, publishes
+from apitracker.core.metric_sets import API, SETS, USAGE, MetricSelection, parse_names, publishes
 from apitracker.errors import SettingsError
 from apitracker.operations import deployment as stacks
 from apitracker.operations.deployment import (
@@ -373,7 +373,7 @@ def _unfed(
         )
 
 
-def _mended(metric: Metric, choice: Choice, stack: Stack) -> str:
+def _mended(metric: Metric, choice: MetricSelection, stack: Stack) -> str:
     """Say what to do so that *metric* is published."""
     wanted = metric.namespace, metric.name, dict(metric.dimensions)
     if publishes(replace(choice, include="", exclude=""), *wanted):

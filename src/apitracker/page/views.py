@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from apitracker.core import quotas, tables
+from apitracker.core.fields import FIELDS, UNKEPT, WIDTHS, parse_fields, require_fields
 from apitracker.core.selection import Selection, matcher, parse_selection
-from apitracker.core.tally import FIELDS, UNKEPT, WIDTHS, parse_fields, require_fields
 from apitracker.core.times import parse
 from apitracker.errors import UsageError
 from apitracker.store import queries as figures

@@ -16,21 +16,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import duckdb
 import numpy as np
 
-from apitracker.core.model import Key, Tally
+from apitracker.core.balance import Balance, Unread, add_up, repeat_events
+from apitracker.core.counting import NO_EVENT, PartialCount
+from apitracker.core.fields import WIDTHS, Row, require_fields
+from apitracker.core.model import Key
 from apitracker.core.origins import MIXED, merge_origins
 from apitracker.core.outcomes import OUTCOMES, classify
 from apitracker.core.selection import ALL, Selection, matcher
-from apitracker.core.tally import WIDTHS, Row, require_fields
 from apitracker.errors import StoreError, UsageError
-from apitracker.logs.totals import Balance
-from apitracker.logs.workers import NO_EVENT, Reading, Unread
+from apitracker.logs.sources import Found
+from apitracker.logs.workers import ReadLog
 from apitracker.store.schema import SCHEMA, TABLES, UPGRADES
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
@@ -61,6 +62,18 @@ class Known(NamedTuple):
     unread: set[tuple[str, str]]
 
 
+class NewLog(NamedTuple):
+    """A log that is not in the store yet, as it was found, and its counts."""
+
+    found: Found
+    counts: PartialCount
+
+
+def partials(read: Iterable[ReadLog]) -> list[PartialCount]:
+    """Return the counts of the logs that could be read."""
+    return [each.result for each in read if isinstance(each.result, PartialCount)]
+
+
 class Store:
     """
     Counts in the DuckDB file at *path*, which is made when something is first added.
@@ -77,48 +90,31 @@ class Store:
 
     # --- writing --------------------------------------------------------------------------------
 
-    def add(
-        self, readings: Sequence[Reading | Unread], balance: Balance, *, mix: bool = False
-    ) -> None:
+    def add(self, read: Sequence[ReadLog], *, mix: bool = False) -> Balance:
         """
-        Add what *readings* hold by the fields of Key: all of it or, if that fails, none.
+        Add the counts of logs, *read* by the fields of Key: of all or, if that fails, of none.
 
         A log that was added before changes nothing, nor does an event that was counted before.
-        *balance* takes in each reading. `UsageError` if real and synthetic calls would come
+        Return the balance of these logs. `UsageError` if real and synthetic calls would come
         together, unless *mix* allows that.
         """
         if not (mix or self.path.exists()):
-            _require_one_origin(self.path, "", readings)  # before there is a file
+            _require_one_origin(self.path, "", partials(read))  # before there is a file
         with self._write() as db:
-            done = Balance()
-            read = _unknown(db, readings, done)
-            _update_origin(db, self.path, read, mix=mix)
-            numbers = self._number(db, [series for r in read for series in r.table])
-            calls, duplicates = _fresh(db, read)
-            seconds = _joined(np.int64, (r.times for r in read))
-            _append(db, seconds, _series(read, numbers), calls)
-            for reading, repeated in zip(read, duplicates, strict=True):
-                done.add(reading, duplicates=repeated)
-            _note(db, read, duplicates)
-            _note_places(db, readings)
-        balance.update(done)
-
-    def add_tally(self, id: str, tally: Tally) -> None:  # noqa: A002 - as in Log
-        """Add *tally*, the counts of the log *id*, unless that log was added before."""
-        with self._write() as db:
-            if db.execute("FROM logs WHERE id = ?", [id]).fetchone():
-                return
-            _append(
-                db,
-                np.fromiter(map(itemgetter(0), tally), np.int64, len(tally)),
-                np.array(self._number(db, [key[1:] for key in tally]), np.int32),
-                np.fromiter(tally.values(), np.int64, len(tally)),
-            )
-            seconds = [key[0] for key in tally]
-            db.execute(
-                "INSERT INTO logs VALUES ($1, '', 0, $2, $3, $4, $4, 0, 0)",
-                [id, min(seconds, default=None), max(seconds, default=None), tally.total()],
-            )
+            new, known = _new_logs(db, read)
+            counted = [log.counts for log in new]
+            _update_origin(db, self.path, counted, mix=mix)
+            numbers = self._number(db, [series for c in counted for series in c.table])
+            calls, duplicates = _fresh(db, counted)
+            seconds = _joined(np.int64, (c.times for c in counted))
+            _append(db, seconds, _series(counted, numbers), calls)
+            balances = [
+                repeat_events(log.counts.balance, n) for log, n in zip(new, duplicates, strict=True)
+            ]
+            _note(db, new, balances)
+            _note_places(db, read)
+        unread = tuple(each.result for each in read if isinstance(each.result, Unread))
+        return add_up([*balances, Balance(known=known, unread=unread)])
 
     def forget_events(self, before: int) -> None:
         """
@@ -419,23 +415,17 @@ def _rewrite(db: Connection, table: str, query: str) -> None:
     db.execute(f"ALTER TABLE rewritten RENAME TO {table}")
 
 
-def _unknown(
-    db: Connection, readings: Sequence[Reading | Unread], balance: Balance
-) -> list[Reading]:
-    """Give the readings of logs that are not yet in the store, each once."""
-    ids = [reading.id for reading in readings if isinstance(reading, Reading)]
+def _new_logs(db: Connection, read: Sequence[ReadLog]) -> tuple[list[NewLog], int]:
+    """Return the logs that are not in the store yet, each once, and how many are known."""
+    ids = [counts.id for counts in partials(read)]
     held = db.execute("SELECT id FROM logs WHERE id IN (SELECT unnest($1))", [ids]).fetchall()
     seen = {id for (id,) in held}  # noqa: A001 - as in Log
-    unknown = []
-    for reading in readings:
-        if isinstance(reading, Unread):
-            balance.unread.append(reading)
-        elif reading.id in seen:
-            balance.known += 1
-        else:
-            seen.add(reading.id)
-            unknown.append(reading)
-    return unknown
+    new: list[NewLog] = []
+    for found, result in read:
+        if isinstance(result, PartialCount) and result.id not in seen:
+            seen.add(result.id)
+            new.append(NewLog(found, result))
+    return new, len(ids) - len(new)
 
 
 def _joined(kind: type[np.generic], columns: Iterable["array[int]"]) -> "np.ndarray[Any, Any]":
@@ -443,14 +433,16 @@ def _joined(kind: type[np.generic], columns: Iterable["array[int]"]) -> "np.ndar
     return np.concatenate(parts) if parts else np.empty(0, kind)
 
 
-def _series(read: Sequence[Reading], numbers: list[int]) -> "np.ndarray[Any, Any]":
+def _series(read: Sequence[PartialCount], numbers: list[int]) -> "np.ndarray[Any, Any]":
     """Give the store's number of the series of each row; *numbers* are those of all tables."""
     tables = np.cumsum([0, *(len(r.table) for r in read)])
     parts = [np.frombuffer(r.series, np.int32) + t for r, t in zip(read, tables, strict=False)]
     return np.array(numbers, np.int32)[np.concatenate(parts)] if parts else np.empty(0, np.int32)
 
 
-def _fresh(db: Connection, read: Sequence[Reading]) -> "tuple[np.ndarray[Any, Any], list[int]]":
+def _fresh(
+    db: Connection, read: Sequence[PartialCount]
+) -> "tuple[np.ndarray[Any, Any], list[int]]":
     """
     Tell which events of *read* are new, and keep them.
 
@@ -458,7 +450,7 @@ def _fresh(db: Connection, read: Sequence[Reading]) -> "tuple[np.ndarray[Any, An
     """
     rows = np.cumsum([0, *(len(r.counts) for r in read)])
     index = np.concatenate(
-        [np.frombuffer(r.index, np.uint32) + row for r, row in zip(read, rows, strict=False)]
+        [np.frombuffer(r.event_rows, np.uint32) + row for r, row in zip(read, rows, strict=False)]
         or [np.empty(0, np.int64)]
     )
     events = _joined(np.uint64, (r.events for r in read))
@@ -477,7 +469,7 @@ def _fresh(db: Connection, read: Sequence[Reading]) -> "tuple[np.ndarray[Any, An
     _insert(db, "events", event=events[kept], day=days[kept].astype(np.int32))
     counts = _joined(np.uint64, (r.counts for r in read)).astype(np.int64)
     counts -= np.bincount(index[~fresh], minlength=len(counts))
-    ends = np.cumsum([0, *(len(r.index) for r in read)])
+    ends = np.cumsum([0, *(len(r.event_rows) for r in read)])
     repeated = np.concatenate([[0], np.cumsum(~fresh)])[ends]
     return counts, np.diff(repeated).tolist()
 
@@ -488,7 +480,7 @@ def _state_of(db: Connection) -> Row:
     return state
 
 
-def _update_origin(db: Connection, path: Path, read: Sequence[Reading], *, mix: bool) -> None:
+def _update_origin(db: Connection, path: Path, read: Sequence[PartialCount], *, mix: bool) -> None:
     """Keep where the calls come from. `UsageError` if they must not come together."""
     ((held,),) = db.execute("SELECT origin FROM about").fetchall()
     if not (mix or held == MIXED):
@@ -498,70 +490,79 @@ def _update_origin(db: Connection, path: Path, read: Sequence[Reading], *, mix: 
         db.execute("UPDATE about SET origin = ?", [origin])
 
 
-def _require_one_origin(path: Path, held: str, readings: Sequence[Reading | Unread]) -> None:
-    """`UsageError` if real and synthetic calls are among those that are *held* and *readings*."""
-    read = [r for r in readings if isinstance(r, Reading) and r.origin]
+def _require_one_origin(path: Path, held: str, counted: Sequence[PartialCount]) -> None:
+    """`UsageError` if real and synthetic calls are among those that are *held* and *counted*."""
+    read = [each for each in counted if each.origin]
     if merge_origins([held, *(r.origin for r in read)]) != MIXED:
         return
     first = held or read[0].origin
     other = next(r for r in read if r.origin != first)
     raise UsageError(
-        f"{path}: the calls of {other.found.name} are {other.origin}, and those of this store are"
+        f"{path}: the calls of {other.name} are {other.origin}, and those of this store are"
         f" {first}; give another file to --store, or add --mix to count them together"
     )
 
 
-def _note(db: Connection, read: Sequence[Reading], duplicates: list[int]) -> None:
-    """Write down what became of each log and its records."""
-    if read:
+def _note(db: Connection, new: Sequence[NewLog], balances: Sequence[Balance]) -> None:
+    """Keep each log with its balance, and the records that were rejected."""
+    if new:
         _insert(
             db,
             "logs",
-            id=[r.id for r in read],
-            name=[_unicode(r.found.name) for r in read],
-            size=[r.found.size for r in read],
-            first=[r.first for r in read],
-            last=[r.last for r in read],
-            received=[r.received for r in read],
-            counted=[len(r.index) - n for r, n in zip(read, duplicates, strict=True)],
-            duplicates=[r.duplicates + n for r, n in zip(read, duplicates, strict=True)],
-            rejected=[len(r.rejected) for r in read],
+            id=[log.counts.id for log in new],
+            name=[_unicode(log.found.name) for log in new],
+            size=[log.found.size for log in new],
+            first=[each.first for each in balances],
+            last=[each.last for each in balances],
+            received=[each.received for each in balances],
+            counted=[each.counted for each in balances],
+            duplicates=[each.duplicates for each in balances],
+            rejected=[each.rejected for each in balances],
         )
-    skipped = [(r.id, kind, n) for r in read for kind, n in r.skipped.items()]
+    skipped = [
+        (log.counts.id, kind, n)
+        for log, balance in zip(new, balances, strict=True)
+        for kind, n in balance.skipped.items()
+    ]
     if skipped:
         logs, kinds, records = zip(*skipped, strict=True)
         _insert(db, "skipped", log=logs, kind=kinds, records=records)
     faults = [
-        (_unicode(r.found.name), f.place, f.reason) for r in read for f in r.rejected[:FAULTS_KEPT]
+        (_unicode(name), each.place, each.reason)
+        for balance in balances
+        for name, each in balance.rejections[:FAULTS_KEPT]
     ]
     if faults:
-        found, places, reasons = zip(*faults, strict=True)
-        _insert(db, "faults", name=found, place=places, reason=reasons)
+        names, places, reasons = zip(*faults, strict=True)
+        _insert(db, "faults", name=names, place=places, reason=reasons)
 
 
-def _note_places(db: Connection, readings: Sequence[Reading | Unread]) -> None:
-    """Write down where logs were found, those that are known too, and which could not be read."""
-    by_path = {_unicode(reading.found.path): reading for reading in readings}
-    names = [_unicode(reading.found.name) for reading in readings]
+def _note_places(db: Connection, read: Sequence[ReadLog]) -> None:
+    """Keep where logs were found, those that are known too, and which could not be read."""
+    by_path = {_unicode(each.found.path): each for each in read}
+    names = [_unicode(each.found.name) for each in read]
     # Schema 1 had no paths but names, which stand in their place.
     db.execute("DELETE FROM unread WHERE path IN (SELECT unnest($1))", [[*by_path, *names]])
-    known = {
-        path: each.found.etag
-        for path, each in by_path.items()
-        if isinstance(each, Reading) and each.found.etag
-    }
+    known: dict[str, str] = {}
+    unread: list[tuple[str, str, str, str]] = []
+    for path, (found, result) in by_path.items():
+        if isinstance(result, Unread):
+            etag = found.etag if result.lasting else ""
+            unread.append((path, _unicode(found.name), etag, _unicode(result.fault)))
+        elif found.etag:
+            known[path] = found.etag
     if known:
         _insert(db, "places", path=list(known), etag=list(known.values()))
-    unread = {path: each for path, each in by_path.items() if isinstance(each, Unread)}
     if unread:
+        paths, names_of_unread, etags, faults = zip(*unread, strict=True)
         _insert(
             db,
             "unread",
-            path=list(unread),
-            name=[_unicode(each.found.name) for each in unread.values()],
-            etag=[each.found.etag if each.lasting else "" for each in unread.values()],
+            path=paths,
+            name=names_of_unread,
+            etag=etags,
             tried_by=[VERSION] * len(unread),
-            fault=[_unicode(each.fault) for each in unread.values()],
+            fault=faults,
         )
 
 

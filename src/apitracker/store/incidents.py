@@ -11,18 +11,14 @@ throttles that AWS caused itself. Nobody has a share of them, and no peak counts
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
 from apitracker.core import quotas, tables
 from apitracker.core.quotas import Quota
-from apitracker.core.selection import Selection, predicate
-from apitracker.core.tally import WIDTHS, Row
 from apitracker.core.times import write
-from apitracker.logs.workers import Question
 
 THROTTLED: Final = "throttled"
 SHOWN: Final = 10  # incidents in a table, and callers of each, unless all are asked for
@@ -96,118 +92,6 @@ class Incident(Struct, frozen=True):
     aws_triggered: int = 0
 
 
-def question(selection: Selection, max_bytes: int) -> Question:
-    """Ask of each log what it takes to find incidents; *selection* by time is part of that."""
-    times = {field: globs for field, globs in selection.where.items() if field in WIDTHS}
-    by = dict.fromkeys((*FIELDS, "outcome", *selection.plain))
-    return Question(tuple(by), max_bytes, Selection(selection.since, selection.until, times))
-
-
-def around(
-    counts: Mapping[Row, int], by: Sequence[str], selection: Selection, outcome: str
-) -> Iterator[Row]:
-    """
-    Give what `incidents` takes of *counts* by the fields of `question`.
-
-    Refused are the calls that ended with *outcome* and that *selection* selects; with them come
-    all calls to the same API in the same minute.
-    """
-    plain = Selection(where={field: selection.where[field] for field in selection.plain})
-    selected = predicate(plain, by)
-    ended = by.index("outcome")
-    refused = {row for row in counts if row[ended] == outcome and selected(row[0], row)}
-    hit = {(_minute(row[0]), row[1:5]) for row in refused}
-    for row, calls in counts.items():
-        if (_minute(row[0]), row[1:5]) in hit:
-            yield (*row[: len(FIELDS)], calls, calls if row in refused else 0)
-
-
-def incidents(rows: Iterable[Row], outcome: str) -> list[Incident]:
-    """
-    Find the incidents in *rows* of `FIELDS`, the calls, and how many of these were refused.
-
-    The rows are those of all calls to an API in the minutes in which some were refused. Incidents
-    with the most refused calls come first, then by code point.
-    """
-    apis: dict[Row, list[Row]] = {}
-    for row in rows:
-        apis.setdefault(row[1:5], []).append(row)
-    found = [_incident(Api(*api), of, outcome) for api, of in apis.items()]
-    return sorted(found, key=lambda incident: (-incident.refused, incident.api))
-
-
-def _incident(api: Api, rows: list[Row], outcome: str) -> Incident:
-    seconds = [row[0] for row in rows if row[-1]]
-    throttled = outcome == THROTTLED
-    by_aws, outside, counting = list[Row](), list[Row](), list[Row]()
-    for row in rows:
-        if throttled and row[6]:
-            by_aws.append(row)
-        elif throttled and quotas.is_outside(api.eventSource, row[5]):
-            outside.append(row)
-        else:
-            counting.append(row)
-    hit = {_minute(row[0]) for row in counting if row[-1]}
-    limited = [row for row in counting if _minute(row[0]) in hit]
-    calls, refused = _totals((row[5], row) for row in limited)
-    known = throttled and limited
-    return Incident(
-        api,
-        outcome,
-        refused=sum(row[-1] for row in rows),
-        calls=sum(row[-2] for row in rows),
-        first=min(seconds),
-        last=max(seconds),
-        second=_peak((row[0], row) for row in limited),
-        minute=_peak((_minute(row[0]), row) for row in limited),
-        callers=_callers(calls, refused, weight=calls if throttled else refused),
-        quota=quotas.quota(api.eventSource, api.eventName, api.awsRegion) if known else None,
-        outside=_outside(outside),
-        aws_triggered=sum(row[-1] for row in by_aws),
-    )
-
-
-def _outside(rows: list[Row]) -> list[Outside]:
-    """Add up the calls of each caller, most calls first."""
-    calls, refused = _totals((row[5], row) for row in rows)
-    found = [Outside(caller, calls[caller], refused[caller]) for caller in calls]
-    return sorted(found, key=lambda each: (-each.calls, -each.refused, each.caller))
-
-
-def _callers(calls: Counter[Any], refused: Counter[Any], weight: Counter[Any]) -> list[Caller]:
-    """Give the callers that have a share of *weight*, the greatest first."""
-    whole = weight.total()
-    callers = [
-        Caller(caller, calls[caller], refused[caller], weight[caller] / whole)
-        for caller in calls
-        if weight[caller]
-    ]
-    return sorted(callers, key=lambda c: (-c.share, -c.refused, c.caller))
-
-
-def _peak(rows: Iterable[tuple[int, Row]]) -> Peak | None:
-    """Give the time with the most refused calls, the first of several, if there is any."""
-    calls, refused = _totals(rows)
-    if not calls:
-        return None
-    time = min(calls, key=lambda time: (-refused[time], time))
-    return Peak(time, refused[time], calls[time])
-
-
-def _totals(rows: Iterable[tuple[Any, Row]]) -> tuple[Counter[Any], Counter[Any]]:
-    """Add up the calls and the refused of each key."""
-    calls: Counter[Any] = Counter()
-    refused: Counter[Any] = Counter()
-    for key, row in rows:
-        calls[key] += row[-2]
-        refused[key] += row[-1]
-    return calls, refused
-
-
-def _minute(second: int) -> int:
-    return second - second % WIDTHS["minute"]
-
-
 # --- as text ------------------------------------------------------------------------------------
 
 COLUMNS: Final = (
@@ -246,7 +130,7 @@ def lines(found: Sequence[Incident], form: str, *, everything: bool = False) -> 
         yield from _table(found, None if everything else SHOWN)
 
 
-def _rows(incident: Incident) -> Iterator[tuple[Row, int]]:
+def _rows(incident: Incident) -> Iterator[tuple[tables.Cells, int]]:
     about = (
         *incident.api,
         incident.outcome,
@@ -265,7 +149,7 @@ def _rows(incident: Incident) -> Iterator[tuple[Row, int]]:
         yield (*about, "", 0, ""), 0
 
 
-def _peak_cells(field: str, peak: Peak | None) -> Row:
+def _peak_cells(field: str, peak: Peak | None) -> tables.Cells:
     return (write(field, peak.time), peak.refused, peak.calls) if peak else ("", "", "")
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from apitracker.core import quotas
+from apitracker.core.fields import WIDTHS, Row, require_fields
 from apitracker.core.selection import ALL, Selection
-from apitracker.core.tally import WIDTHS, Row, require_fields
 from apitracker.errors import UsageError
 from apitracker.store import incidents as throttles
 from apitracker.store.database import (
@@ -662,6 +662,6 @@ def _refused(calls: str, outcomes: Sequence[str] = REFUSED) -> str:
     )
 
 
-def _one(db: Connection, sql: str, parameters: dict[str, Any] | None = None) -> Row:
-    row: Row = db.execute(sql, parameters or {}).fetchall()[0]
+def _one(db: Connection, sql: str, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = db.execute(sql, parameters or {}).fetchall()[0]
     return row

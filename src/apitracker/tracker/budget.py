@@ -16,8 +16,8 @@ import msgspec
 import pybase64
 from msgspec import Struct
 
+from apitracker.core.datums import NAME_LENGTH, VALUE_LENGTH, Dimension, valid
 from apitracker.core.metric_sets import MetricSet, Series
-from apitracker.core.metrics import NAME_LENGTH, VALUE_LENGTH, Dimension, valid
 from apitracker.core.selection import matcher
 from apitracker.tracker import retries
 from apitracker.tracker.ledger import Ledger, admit, admitted
@@ -93,12 +93,13 @@ def always(
     *keep* maps fields to globs; each field stands alone, and one that matches is enough.
     """
     places = (metrics.metric, *metrics.dimensions)
-    kept = [(places.index(f), matcher(f, globs)) for f, globs in keep.items() if f in places]
+    kept = [(field, matcher(field, globs)) for field, globs in keep.items() if field in places]
 
     def make(deadline: float) -> Test:
         alarmed.ask(deadline)
         return lambda series: (
-            any(matches(series[at]) for at, matches in kept) or alarmed.names(series, metrics)
+            any(matches(metrics.value(series, field)) for field, matches in kept)
+            or alarmed.names(series, metrics)
         )
 
     return make
@@ -148,10 +149,10 @@ class Alarmed:
 
     def names(self, series: Series, metrics: MetricSet) -> bool:
         """Say whether an alarm names the metric *series* of *metrics*, or a query may mean it."""
-        name = valid(series[0], NAME_LENGTH)
-        values = [valid(value, VALUE_LENGTH) for value in series[1:]]
+        name = valid(series.name, NAME_LENGTH)
+        values = tuple(valid(value, VALUE_LENGTH) for value in series.values)
         pairs = frozenset(zip(metrics.dimensions, values, strict=True))
-        word = (name, *values)[(metrics.metric, *metrics.dimensions).index(metrics.varies)]
+        word = metrics.value(Series(name, values), metrics.varies)
         return (metrics.namespace, name, pairs) in self._metrics or any(
             word in words and f'"{metrics.namespace}"' in text for text, words in self._expressions
         )
@@ -191,5 +192,7 @@ class Alarmed:
 
 
 def _hash(series: Series) -> str:
-    digest = blake2b(ascii(series).encode(), digest_size=HASH_BYTES).digest()
+    # As one flat tuple, as hashes of this month were made before.
+    flat = ascii((series.name, *series.values))
+    digest = blake2b(flat.encode(), digest_size=HASH_BYTES).digest()
     return pybase64.b64encode(digest).decode()

@@ -37,13 +37,13 @@ MARK: Final = b'},{"id":'
 _decode = msgspec.json.Decoder(Payload | list[LogEvent]).decode
 
 
-def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log | None:
+def open_event(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> list[Log]:
     """
-    Take the log out of a CloudWatch Logs subscription *event*, as a Lambda is given it.
+    Return the logs in a CloudWatch Logs subscription *event*, as a Lambda is given it: one.
 
     Its id is made of the log group and the ids of its messages, so that it is the same when it is
-    delivered again. None for a control message, by which CloudWatch Logs tries the destination.
-    `LogError` for anything else.
+    delivered again. There is none in a control message, by which CloudWatch Logs tries the
+    destination. `LogError` for anything else.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
     """
     try:
@@ -57,13 +57,13 @@ def subscription(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> Log
     except UNREADABLE:
         payload = _payload(b"".join(inflate(body, "event", max_bytes=max_bytes)))
     if payload.messageType == "CONTROL_MESSAGE":
-        return None
+        return []
     if payload.messageType != "DATA_MESSAGE":
         raise LogError("event", f"is of an unknown messageType: {payload.messageType[:40]!r}")
     ids = sorted(event.id for event in payload.logEvents)
     digest = hashlib.sha256("\n".join([payload.logGroup, *ids]).encode("utf-8", "surrogatepass"))
     name = f"{payload.logGroup}:{payload.logStream}"
-    return Log(digest.hexdigest(), name, [event.message for event in payload.logEvents])
+    return [Log(digest.hexdigest(), name, [event.message for event in payload.logEvents])]
 
 
 def _stream(text: Iterator[bytes]) -> Payload:

@@ -8,9 +8,7 @@ fails the invocation, so that Lambda delivers the event again.
 import gc
 import json
 import os
-import random
 import re
-import time
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -18,11 +16,12 @@ from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
-from apitracker.core.metric_sets import API
 from apitracker.errors import ApiTrackerError
 from apitracker.settings import Settings, load
 from apitracker.tracker.emf import embed, spread
+from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.put_metric_data import Published, UnpublishedError
+from apitracker.tracker.retries import SystemClock
 from apitracker.tracker.signing import (
     CLOUDWATCH,
     DYNAMODB,
@@ -55,14 +54,6 @@ class Context(Protocol):
 
     def get_remaining_time_in_millis(self) -> int:
         """How long the invocation may still take."""
-
-
-class SystemClock:
-    """The real one."""
-
-    now = staticmethod(time.time)
-    sleep = staticmethod(time.sleep)
-    random = staticmethod(random.random)
 
 
 def make_tracker(environ: Mapping[str, str]) -> Tracker:
@@ -100,68 +91,71 @@ def _fit(settings: Settings, environ: Mapping[str, str]) -> Settings:
 
 
 def handle(event: Mapping[str, Any], context: Context, tracker: Tracker) -> None:
-    """Track *event* and write down what becomes of it. What fails is raised again."""
+    """Track the logs of *event* and log the outcome of each. A failure is raised again."""
     clock = tracker.clock
     begun = clock.now()
     left = min(LONGEST_SECONDS, context.get_remaining_time_in_millis() / 1_000)
 
-    def log(level: str, message: str, metrics: Mapping[str, Any], **facts: object) -> None:
+    def write(level: str, message: str, metrics: Mapping[str, Any], **facts: object) -> None:
         embedded = embed(tracker.settings.namespace, _FUNCTION, metrics, now=clock.now())
         _log(level, message, requestId=context.aws_request_id, **facts, **embedded)
 
-    def note(message: str, /, **facts: object) -> None:
-        log("WARNING", message, {"InDoubt": 1} if message == IN_DOUBT else {}, **facts)
+    def notify(message: str, /, **facts: object) -> None:
+        write("WARNING", message, {"InDoubt": 1} if message == IN_DOUBT else {}, **facts)
 
     def duration() -> dict[str, float]:
         return {"Duration": round((clock.now() - begun) * 1_000, 3)}
 
     try:
-        # Lambda repeats an event under the same requestId: another attempt is another claimant.
-        claimant = f"{context.aws_request_id}/{os.urandom(6).hex()}"
-        done = track(event, tracker, claimant=claimant, until=begun + left, note=note)
+        logs = open_event(event, max_bytes=tracker.settings.max_log_bytes)
+        if not logs:
+            write("INFO", "control message", {})
+        for log in logs:
+            # Lambda repeats an event under the same requestId: another attempt is another claimant.
+            claimant = f"{context.aws_request_id}/{os.urandom(6).hex()}"
+            done = track(log, tracker, claimant=claimant, until=begun + left, notify=notify)
+            metrics = {
+                **_balance(done),
+                **_sent(done.published),
+                "Other": done.overflow,
+                "Lag": _lags(done, clock.now()),
+                **duration(),
+            }
+            write("INFO", "tracked", metrics, **_facts(done), **_refused(done.published))
     except ApiTrackerError as e:
         sent = e.published if isinstance(e, UnpublishedError) else Published()
         fault = str(e)[:LONGEST_TEXT]
-        log("ERROR", "failed", _sent(sent) | duration(), fault=fault, **_refused(sent))
+        write("ERROR", "failed", _sent(sent) | duration(), fault=fault, **_refused(sent))
         raise
-    if done is None:
-        log("INFO", "control message", {})
-        return
-    metrics = {
-        **_balance(done),
-        **_sent(done.published),
-        "Other": done.others,
-        "Lag": _lags(done, clock.now()),
-        **duration(),
+
+
+def _facts(done: Tracked) -> dict[str, Any]:
+    """Return what the log line says of a log beside its metrics."""
+    rejections = done.counted.balance.rejections[:NAMED]
+    return {
+        "log": done.log.id,
+        "name": done.log.name[:LONGEST_TEXT],
+        "excluded": done.excluded,
+        "batches": done.batches,
+        "requests": done.published.requests,
+        "datums": done.published.datums,
+        "before": done.before,
+        "rejectedRecords": [[r.place, r.reason[:LONGEST_TEXT]] for _, r in rejections],
     }
-    log(
-        "INFO",
-        "tracked",
-        metrics,
-        log=done.log.id,
-        name=done.log.name[:LONGEST_TEXT],
-        excluded=done.counts.excluded,
-        pages=done.pages,
-        requests=done.published.requests,
-        datums=done.published.datums,
-        before=done.before,
-        rejectedRecords=[[r.place, r.reason[:LONGEST_TEXT]] for r in done.counts.rejected[:NAMED]],
-        **_refused(done.published),
-    )
 
 
 def _balance(done: Tracked) -> dict[str, int]:
-    """Say where the records of a log are, each once; they are duplicates if it came before."""
-    counts = done.counts
+    """Return where the records of a log are, each once; duplicates if the log came before."""
+    balance = done.counted.balance
     if done.before:
-        received = counts.received
+        received = balance.received
         return {"Received": received, "Duplicates": received} | dict.fromkeys(EMPTY, 0)
     return {
-        "Received": counts.received,
-        "Counted": counts.counted,
-        "Duplicates": counts.duplicates,
-        "Skipped": counts.skipped.total(),
-        "Rejected": len(counts.rejected),
+        "Received": balance.received,
+        "Counted": balance.counted,
+        "Duplicates": balance.duplicates,
+        "Skipped": balance.skipped.total(),
+        "Rejected": balance.rejected,
     }
 
 
@@ -186,11 +180,11 @@ def _lags(done: Tracked, now: float) -> list[float]:
     """Say how many seconds ago calls were made, for percentiles."""
     if done.before:
         return []
-    at = API.fields.index("second")
-    seconds: Counter[int] = Counter()
-    for row, calls in done.counts.rows.items():
-        seconds[row[at]] += calls
-    return spread({round(now - second, 3): calls for second, calls in seconds.items()})
+    seconds: Counter[float] = Counter()
+    counts = done.counted.counts
+    for second, calls in zip(counts.times("second"), counts.numbers, strict=True):
+        seconds[round(now - second, 3)] += calls
+    return spread(seconds)
 
 
 def _log(level: str, message: str, **facts: object) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from apitracker.core.metric_sets import Choice
+from apitracker.core.metric_sets import MetricSelection
 from apitracker.errors import ServiceError
 from apitracker.tracker import retries
 from apitracker.tracker.retries import Clock, Poster
@@ -82,14 +82,14 @@ class Decision(Struct, frozen=True):
     """
     What was decided when a log was first claimed; every retry keeps to it.
 
-    *decided* is when, in seconds since 1970, *choice* what is published as what by the settings
-    of that moment. *others* says for each metric set which of its metrics are beyond the budget,
+    *decided* is when, in seconds since 1970, *selection* what is published as what by the settings
+    of that moment. *overflow* says for each metric set which of its series are beyond the budget,
     and which of those that stand for them are: a bit for each, in their order.
     """
 
     decided: int
-    choice: Choice
-    others: dict[str, tuple[bytes, bytes]] = {}
+    selection: MetricSelection = field(name="choice")
+    overflow: dict[str, tuple[bytes, bytes]] = field(default_factory=dict, name="others")
     version: int = VERSION
 
 

@@ -1,18 +1,33 @@
-"""Pages are sent to CloudWatch, each datum once, and it is said what became of them."""
+"""
+The exporter to CloudWatch by PutMetricData: cut datums into batches, and send each datum once.
+"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Final, Protocol
 
+import msgspec
 from isal import igzip
 from msgspec import Struct, field
 
-from apitracker.core.metrics import Datum, Page, request, timely
+from apitracker.core.counts import Counts
+from apitracker.core.datums import Datum, make_datums, split_by_age
+from apitracker.core.metric_sets import (
+    MetricSelection,
+    MetricSet,
+    SeriesCounts,
+    apply_rules,
+    by_series,
+)
 from apitracker.errors import ServiceError
 from apitracker.tracker import retries
 from apitracker.tracker.retries import Clock, Poster
 from apitracker.tracker.signing import Response
 
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+BATCH_DATUMS: Final = 1_000
+BATCH_BYTES: Final = 1_000_000  # 1 MB is read as the smaller one
 GZIP_FROM: Final = 1_024  # bytes: a smaller body fits into one network packet anyway
 
 # A request that CloudWatch refuses for what is in it.
@@ -35,20 +50,95 @@ INVALID: Final = frozenset(
     }
 )
 TOO_LARGE: Final = 413
-PATIENCE: Final = 3.0  # seconds with a ledger that pages do not wait for
+PATIENCE: Final = 3.0  # seconds with a ledger that batches do not wait for
 OUT_OF_TIME: Final = "older than two weeks, or more than two hours ahead"
 
 
+class Batch(Struct, frozen=True):
+    """
+    The datums of one PutMetricData request, and its *body* in AWS JSON 1.0.
+
+    *id* is the metric set's name and the batch's number in it: ``api.0``.
+    """
+
+    id: str
+    namespace: str
+    datums: tuple[Datum, ...]
+    body: bytes
+
+    @property
+    def calls(self) -> int:
+        """How many calls it stands for."""
+        return sum(datum.calls for datum in self.datums)
+
+
+class Plan(Struct, frozen=True):
+    """The batches to send, and how many calls are *excluded* by a rule."""
+
+    batches: list[Batch]
+    excluded: int = 0
+
+
+def plan(counts: Counts, selection: MetricSelection) -> Plan:
+    """
+    Plan how *counts* by the fields of *selection* are published.
+
+    The same counts give the same batches, whatever the time and the order.
+    """
+    kept = apply_rules(counts, selection.rules)
+    batches = [
+        batch
+        for metrics in selection.sets
+        for batch in cut_batches(by_series(kept, metrics), metrics)
+    ]
+    return Plan(batches, counts.calls - kept.calls)
+
+
+def cut_batches(counts: SeriesCounts, metrics: MetricSet) -> list[Batch]:
+    """Cut *counts* of *metrics* into batches; the same counts give the same batches."""
+    bodies = _cut(make_datums(counts, metrics), metrics.namespace)
+    return [
+        Batch(f"{metrics.name}.{number}", metrics.namespace, datums, body)
+        for number, (datums, body) in enumerate(bodies)
+    ]
+
+
+def request(namespace: str, datums: Sequence[Datum]) -> bytes:
+    """Return the body of a PutMetricData request in AWS JSON 1.0."""
+    return _encode({"Namespace": namespace, "MetricData": datums})
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _cut(datums: Iterable[Datum], namespace: str) -> Iterator[tuple[tuple[Datum, ...], bytes]]:
+    """Cut *datums* into the shares that PutMetricData takes, each with its request."""
+    rest = iter(datums)
+    while some := tuple(islice(rest, BATCH_DATUMS)):
+        yield from _halved(some, namespace)
+
+
+def _halved(datums: tuple[Datum, ...], namespace: str) -> Iterator[tuple[tuple[Datum, ...], bytes]]:
+    """Return one share of *datums*, or more where names are so long that it would be too large."""
+    body = request(namespace, datums)
+    if len(body) <= BATCH_BYTES:
+        yield datums, body
+    else:
+        middle = len(datums) // 2
+        yield from _halved(datums[:middle], namespace)
+        yield from _halved(datums[middle:], namespace)
+
+
 class Marks(Protocol):
-    """What remembers the pages that are published: a `ledger.Claim`."""
+    """What remembers the batches that are published: a `ledger.Claim`."""
 
     @property
     def done(self) -> AbstractSet[str]:
-        """The ids of pages, and of parts of pages, that were published before."""
+        """The ids of batches, and of parts of batches, that were published before."""
 
     @property
     def taken_over(self) -> bool:
-        """Whether the first page that is not done may have been published."""
+        """Whether the first batch that is not done may have been published."""
 
     def mark(self, part: str, *, last: bool, deadline: float) -> None:
         """Remember that *part* is published; `ServiceError` if that is not possible."""
@@ -63,9 +153,9 @@ class Refusal(Struct, frozen=True):
 
 class Published(Struct):
     """
-    What became of pages: the requests that were taken, and the datums and calls in them.
+    What became of batches: the requests that were taken, and the datums and calls in them.
 
-    *retries* are requests sent again. *in_doubt* are the pages that CloudWatch may have taken
+    *retries* are requests sent again. *in_doubt* are the batches that CloudWatch may have taken
     more than once. *refused* was set aside, and counts nowhere.
     """
 
@@ -73,12 +163,12 @@ class Published(Struct):
     datums: int = 0
     calls: int = 0
     retries: int = 0
-    in_doubt: list[Page] = field(default_factory=list)
+    in_doubt: list[Batch] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 
 class UnpublishedError(ServiceError):
-    """Not all pages could be published; *published* says what became of the others."""
+    """Not all batches could be published; *published* says what became of the others."""
 
     def __init__(self, message: str, published: Published, *, in_doubt: bool) -> None:
         super().__init__(message, in_doubt=in_doubt)
@@ -86,39 +176,39 @@ class UnpublishedError(ServiceError):
 
 
 def publish(  # noqa: PLR0913 - what is sent, how, by when, and whom to tell
-    pages: Sequence[Page],
+    batches: Sequence[Batch],
     poster: Poster,
     clock: Clock,
     *,
     deadline: float,
     marks: Marks | None = None,
     hold: bool = True,
-    doubt: Callable[[Page], None] = lambda _: None,
+    doubt: Callable[[Batch], None] = lambda _: None,
 ) -> Published:
     """
-    Send those of *pages* that *marks* does not know, each datum once, and mark them.
+    Send those of *batches* that *marks* does not know, each datum once, and mark them.
 
-    What CloudWatch would refuse for its time is not sent; a page that it refuses is halved until
-    the bad datum stands alone. Both come back. *doubt* is told of a page before it is sent a
-    second time, if the first may have counted. With *hold*, a page that cannot be marked keeps
-    the next from being sent; without, each later page is not marked either, and *doubt* is told
+    What CloudWatch would refuse for its time is not sent; a batch that it refuses is halved until
+    the bad datum stands alone. Both come back. *doubt* is told of a batch before it is sent a
+    second time, if the first may have counted. With *hold*, a batch that cannot be marked keeps
+    the next from being sent; without, each later batch is not marked either, and *doubt* is told
     of it before it is sent: the process may end before it could be told afterwards.
 
     `UnpublishedError` if not all could be sent and marked by *deadline*, in seconds since 1970;
-    *in_doubt* says whether the page that it ended with may have counted.
+    *in_doubt* says whether the batch that it ended with may have counted.
     """
     sending = _Sending(poster, clock, deadline, marks, hold, doubt)
-    left = [page for page in pages if not (marks and page.id in marks.done)]
-    for number, page in enumerate(left, 1):
+    left = [batch for batch in batches if not (marks and batch.id in marks.done)]
+    for number, batch in enumerate(left, 1):
         if (number == 1 and marks and marks.taken_over) or sending.unmarked:
-            sending.doubted(page)
+            sending.doubted(batch)
         try:
-            sending.deliver(page, page.id, page.datums)
-            sending.mark(page, page.id, last=number == len(left))
+            sending.deliver(batch, batch.id, batch.datums)
+            sending.mark(batch, batch.id, last=number == len(left))
         except ServiceError as e:
-            count = len(pages) - len(left) + number - 1
+            count = len(batches) - len(left) + number - 1
             raise UnpublishedError(
-                f"{count:,} of {len(pages):,} pages were published, then {e}",
+                f"{count:,} of {len(batches):,} batches were published, then {e}",
                 sending.published,
                 in_doubt=e.in_doubt,
             ) from e
@@ -133,30 +223,30 @@ class _Sending(Struct):
     deadline: float
     marks: Marks | None
     hold: bool
-    tell: Callable[[Page], None]
+    tell: Callable[[Batch], None]
     published: Published = field(default_factory=Published)
     unmarked: bool = False
 
-    def deliver(self, page: Page, part: str, datums: Sequence[Datum]) -> None:
-        """Send *datums*, a part of *page*, or halves of them until what is bad stands alone."""
+    def deliver(self, batch: Batch, part: str, datums: Sequence[Datum]) -> None:
+        """Send *datums*, a part of *batch*, or halves of them until what is bad stands alone."""
         done = self.marks.done if self.marks else frozenset()
         # What was published in halves was refused as a whole, and would be again.
         halved = any(each.startswith(f"{part}/") for each in done)
-        if not halved and self._sent(page, datums):
+        if not halved and self._sent(batch, datums):
             return
         middle = len(datums) // 2
         for half, some in enumerate((datums[:middle], datums[middle:])):
             name = f"{part}/{half}"
             if name not in done:
-                self.deliver(page, name, some)
-                self.mark(page, name, last=False)
+                self.deliver(batch, name, some)
+                self.mark(batch, name, last=False)
 
-    def _sent(self, page: Page, datums: Sequence[Datum]) -> bool:
+    def _sent(self, batch: Batch, datums: Sequence[Datum]) -> bool:
         """Send *datums* in one request. False if some are bad, and it is not known which."""
-        taken, late = timely(datums, self.clock.now())
+        taken, late = split_by_age(datums, self.clock.now())
         if taken:
-            whole = len(taken) == len(page.datums)
-            response = self._post(page, page.body if whole else request(page.namespace, taken))
+            whole = len(taken) == len(batch.datums)
+            response = self._post(batch, batch.body if whole else request(batch.namespace, taken))
             if response.ok:
                 self.published.requests += 1
                 self.published.datums += len(taken)
@@ -171,13 +261,13 @@ class _Sending(Struct):
         self.published.refused += [Refusal(datum, OUT_OF_TIME) for datum in late]
         return True
 
-    def _post(self, page: Page, body: bytes) -> Response:
+    def _post(self, batch: Batch, body: bytes) -> Response:
         gzipped = len(body) >= GZIP_FROM
 
         def again(fault: ServiceError) -> None:
             self.published.retries += 1
             if fault.in_doubt:
-                self.doubted(page)
+                self.doubted(batch)
 
         return retries.send(
             self.poster,
@@ -189,14 +279,14 @@ class _Sending(Struct):
             again=again,
         )
 
-    def doubted(self, page: Page) -> None:
-        """Say that CloudWatch may have *page* more than once; once is enough."""
-        if page not in self.published.in_doubt:
-            self.published.in_doubt.append(page)
-            self.tell(page)
+    def doubted(self, batch: Batch) -> None:
+        """Say that CloudWatch may have *batch* more than once; once is enough."""
+        if batch not in self.published.in_doubt:
+            self.published.in_doubt.append(batch)
+            self.tell(batch)
 
-    def mark(self, page: Page, part: str, *, last: bool) -> None:
-        """Remember that *part* of *page* is published, or say that it is not remembered."""
+    def mark(self, batch: Batch, part: str, *, last: bool) -> None:
+        """Remember that *part* of *batch* is published, or say that it is not remembered."""
         if not self.marks:
             return
         by = self.deadline if self.hold else min(self.deadline, self.clock.now() + PATIENCE)
@@ -209,4 +299,4 @@ class _Sending(Struct):
                 raise ServiceError(str(e), in_doubt=True) from e
             self.unmarked = True
         # It counts once, unless the log is delivered again.
-        self.doubted(page)
+        self.doubted(batch)

@@ -1,5 +1,7 @@
 """A request is sent until it is answered for good: with patience, but never past a deadline."""
 
+import random
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final, Protocol, TypeVar
@@ -73,6 +75,14 @@ class Clock(Protocol):
 
     def random(self) -> float:
         """Give a number from 0 to 1."""
+
+
+class SystemClock:
+    """The machine's own time and chance."""
+
+    now = staticmethod(time.time)
+    sleep = staticmethod(time.sleep)
+    random = staticmethod(random.random)
 
 
 def send(  # noqa: PLR0913 - what a request is, by when, and whom to tell

@@ -1,52 +1,57 @@
 """
-What is done with one subscription event: its calls are counted, and published once.
+Tracking: count the calls of one log, and publish them once.
 
-A log is counted, its metrics are held against the budget, it is claimed in the ledger, its pages
-are sent and marked. What must not be lost ends as an error: whoever delivered the event delivers
-it again.
+A log is counted, its series are held against the budget, it is claimed in the ledger, and its
+batches are sent and marked. Calls that must not be lost end as an error: whoever delivered the log
+delivers it again.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
+from apitracker.core.counting import Counted, Query, merge, read_log
 from apitracker.core.metric_sets import (
     SETS,
-    Choice,
+    MetricSelection,
     MetricSet,
     Series,
-    budget_of_others,
-    divert,
-    from_bits,
-    other,
-    others,
+    SeriesCounts,
+    apply_rules,
+    by_series,
     parse_names,
-    project,
     require_sets,
-    sift,
+)
+from apitracker.core.model import Log
+from apitracker.core.overflow import (
+    from_bits,
+    overflow_budget,
+    overflow_series,
+    overflow_set,
+    split_overflow,
     to_bits,
 )
-from apitracker.core.metrics import Page, paginate
-from apitracker.core.model import Log, Rejected
 from apitracker.core.own_calls import Own
-from apitracker.core.records import parts
 from apitracker.core.selection import parse_where
-from apitracker.core.tally import Row, rows
 from apitracker.errors import ServiceError, SettingsError, UsageError
 from apitracker.settings import PREFIX, Settings
 from apitracker.tracker.budget import Alarmed, Budget, always
-from apitracker.tracker.envelopes import subscription
 from apitracker.tracker.ledger import Claim, Decision, HeldError, Ledger, claim
-from apitracker.tracker.put_metric_data import PATIENCE, Published, UnpublishedError, publish
+from apitracker.tracker.put_metric_data import (
+    PATIENCE,
+    Batch,
+    Published,
+    UnpublishedError,
+    cut_batches,
+    publish,
+)
 from apitracker.tracker.retries import Clock, Poster
 
-MARGIN_SECONDS: Final = 2.0  # kept of the time, to say what became of a log and give it back
+MARGIN_SECONDS: Final = 2.0  # kept of the time, to log the outcome and give the claim back
 
-IN_DOUBT: Final = "in doubt"  # a note that a page may have been counted twice
+IN_DOUBT: Final = "in doubt"  # the message that a batch may have been counted twice
 GIVE_BACK_SECONDS: Final = 1.0  # of the margin
 KEEPABLE: Final = tuple(
     dict.fromkeys(
@@ -54,68 +59,54 @@ KEEPABLE: Final = tuple(
     )
 )
 
-Shares: TypeAlias = list[tuple[MetricSet, Mapping[Row, int]]]
-"""What is published as each metric set, where there is anything."""
+CountsBySet: TypeAlias = list[tuple[MetricSet, SeriesCounts]]
+"""The counts of each metric set that has any."""
 
 
 class Tracker(Struct, frozen=True):
     """
-    All that tracking needs from outside, handed over once.
+    Everything that tracking needs from outside, handed over once.
 
-    Each metric set has two budgets: of its metrics, and of those that stand for what is beyond it.
+    Each metric set has two budgets: of its series, and of the series that stand for overflow.
     """
 
     settings: Settings
-    choice: Choice
+    selection: MetricSelection
     poster: Poster
     clock: Clock
     ledger: Ledger | None
     budgets: dict[str, tuple[Budget, Budget]]
 
 
-class Note(Protocol):
-    """What is told, while it happens, what a log must say even if nothing else comes after it."""
+class Notify(Protocol):
+    """Callback for events that must be logged at once, before the outcome is known."""
 
     def __call__(self, message: str, /, **facts: object) -> None:
-        """Write it down."""
-
-
-class Counts(Struct):
-    """
-    What a log holds, and how often; the records balance.
-
-    *excluded* are calls that are counted, and that a rule keeps from being published.
-    """
-
-    received: int = 0
-    counted: int = 0
-    excluded: int = 0
-    duplicates: int = 0
-    skipped: Counter[str] = msgspec.field(default_factory=Counter)
-    rejected: list[Rejected] = msgspec.field(default_factory=list)
-    rows: Counter[Row] = msgspec.field(default_factory=Counter)
+        """Log *message* with *facts*."""
 
 
 class Tracked(Struct, frozen=True):
     """
-    What became of a log.
+    The outcome of tracking *log*.
 
-    *others* are calls that are counted together, beyond the budget. *before* says that all of it
-    was published by an earlier delivery; then nothing of it was now.
+    *excluded* are counted calls that a rule keeps from being published, *overflow* the calls that
+    are counted together, beyond the budget. *before* says that an earlier delivery published the
+    whole log; then nothing of it was published now.
     """
 
     log: Log
-    counts: Counts
+    counted: Counted
+    excluded: int
     published: Published
-    pages: int = 0
-    others: int = 0
+    batches: int = 0
+    overflow: int = 0
     before: bool = False
 
 
 def assemble(settings: Settings, cloudwatch: Poster, dynamodb: Poster, clock: Clock) -> Tracker:
     """Build a tracker by *settings*. `SettingsError` names the one that cannot be read."""
-    choice = choose(settings)
-    with _reading("KEEP"):
+    selection = select_metrics(settings)
+    with _blame("KEEP"):
         keep = parse_where(settings.keep.split())
     if strange := keep.keys() - {*KEEPABLE}:
         raise SettingsError(
@@ -125,124 +116,121 @@ def assemble(settings: Settings, cloudwatch: Poster, dynamodb: Poster, clock: Cl
     alarmed = Alarmed(cloudwatch, clock)
     return Tracker(
         settings,
-        choice,
+        selection,
         cloudwatch,
         clock,
         Ledger(settings.ledger, dynamodb, clock) if settings.ledger else None,
         {
             each.name: (
                 Budget(each.name, settings.budget, always(keep, each, alarmed)),
-                Budget(f"{each.name}.other", budget_of_others(settings.budget)),
+                Budget(f"{each.name}.other", overflow_budget(settings.budget)),
             )
-            for each in choice.sets
+            for each in selection.sets
         },
     )
 
 
-def choose(settings: Settings) -> Choice:
-    """Read what *settings* publish as what. `SettingsError` names the one that cannot be read."""
+def select_metrics(settings: Settings) -> MetricSelection:
+    """Validate the metric settings and return them as a selection. `SettingsError` names one."""
     names = parse_names(settings.metrics)
-    with _reading("METRICS"):
+    with _blame("METRICS"):
         require_sets(names)
-    with _reading("INCLUDE"):
+    with _blame("INCLUDE"):
         parse_where(settings.include.split())
-    with _reading("EXCLUDE"):
+    with _blame("EXCLUDE"):
         parse_where(settings.exclude.split())
     metrics = tuple(name for name in SETS if name in names)
-    return Choice(
+    return MetricSelection(
         settings.namespace, metrics, settings.include, settings.exclude, settings.recorded
     )
 
 
-def track(
-    event: Mapping[str, Any], tracker: Tracker, *, claimant: str, until: float, note: Note
-) -> Tracked | None:
+def track(log: Log, tracker: Tracker, *, claimant: str, until: float, notify: Notify) -> Tracked:
     """
-    Publish what *event* holds and has not been published, and say what became of it.
+    Publish the calls of *log* that have not been published, and return the outcome.
 
     *claimant* names this attempt, and no other; *until*, in seconds since 1970, is when it ends,
-    whatever it has done. None for a control message. `LogError` for an event that is no log,
-    `ServiceError` for what could not be published.
+    done or not. `LogError` for a log that cannot be read whole, `ServiceError` for calls that could
+    not be published.
     """
-    log = subscription(event, max_bytes=tracker.settings.max_log_bytes)
-    if log is None:
-        return None
     deadline = until - MARGIN_SECONDS
-    choice = tracker.choice
     own = Own.of(tracker.settings)
-    counts, shares = count(log, choice, own)
-    if not counts.counted:
+    counted = count_log(log, tracker.selection, own)
+    if not counted.balance.counted:
         # And no claim: with a log that holds nothing but our own calls they end.
-        return Tracked(log, counts, Published())
-    decision, claimed = _begin(log, shares, tracker, claimant, until=until, note=note)
+        return Tracked(log, counted, 0, Published())
+    shares, excluded = count_by_set(counted, tracker.selection)
+    decision, claimed = _begin(log, shares, tracker, claimant, until=until, notify=notify)
     if claimed and claimed.finished:
-        return Tracked(log, counts, Published(), before=True)
-    if decision.choice != choice:
-        # Settings have changed since the log was first claimed: what was decided then stays.
-        counts, shares = count(log, decision.choice, own)
-    pages, beyond = cut_pages(shares, decision)
-    published = _publish(log, pages, tracker, claimed, deadline=deadline, note=note)
-    return Tracked(log, counts, published, len(pages), beyond)
+        return Tracked(log, counted, excluded, Published(), before=True)
+    if decision.selection != tracker.selection:
+        # Settings have changed since the log was first claimed: that decision stays.
+        counted = count_log(log, decision.selection, own)
+        shares, excluded = count_by_set(counted, decision.selection)
+    batches, overflow = cut_log(shares, decision)
+    published = _publish(log, batches, tracker, claimed, deadline=deadline, notify=notify)
+    return Tracked(log, counted, excluded, published, len(batches), overflow)
 
 
-def count(log: Log, choice: Choice, own: Own | None) -> tuple[Counts, Shares]:
+def count_log(log: Log, selection: MetricSelection, own: Own | None) -> Counted:
     """
-    Count the calls of *log*, each eventID once, and divide them among the sets of *choice*.
+    Count the calls of *log* by the fields of *selection*, each eventID once.
 
-    Its rules exclude some from the sets. Calls that tracking by *own* caused are skipped.
+    Calls that tracking by *own* caused are skipped.
     """
-    fields = choice.fields
-    counts = _read(log, fields, choice.recorded.split(), own)
-    kept = sift(counts.rows, fields, choice.rules)
-    counts.excluded = counts.counted - sum(kept.values())
-    divided = [(each, project(kept, fields, each)) for each in choice.sets]
-    return counts, [(metrics, share) for metrics, share in divided if share]
+    recorded = tuple(selection.recorded_accounts.split())
+    query = Query(selection.fields, recorded=recorded, own=own, event_bits=0)
+    return merge([read_log(log, query)], query)
 
 
-def cut_pages(shares: Shares, decision: Decision) -> tuple[list[Page], int]:
-    """Cut *shares* into pages as was decided; and say how many calls are counted as others."""
-    pages: list[Page] = []
-    beyond = 0
-    for metrics, share in shares:
-        bits = decision.others.get(metrics.name)
+def count_by_set(counted: Counted, selection: MetricSelection) -> tuple[CountsBySet, int]:
+    """Return the counts of each set of *selection*, and how many calls its rules exclude."""
+    kept = apply_rules(counted.counts, selection.rules)
+    shares = [(each, by_series(kept, each)) for each in selection.sets]
+    excluded = counted.counts.calls - kept.calls
+    return [(metrics, counts) for metrics, counts in shares if counts], excluded
+
+
+def cut_log(shares: CountsBySet, decision: Decision) -> tuple[list[Batch], int]:
+    """Cut *shares* into batches by *decision*, and return them and the calls of overflow."""
+    batches: list[Batch] = []
+    calls = 0
+    for metrics, counts in shares:
+        bits = decision.overflow.get(metrics.name)
         if bits is None:
-            pages += paginate(share, metrics)
+            batches += cut_batches(counts, metrics)
             continue
-        stay, moved = divert(share, metrics, *_beyond(bits, share, metrics))
-        beyond += moved.total()
-        if others(metrics) == metrics:
-            pages += paginate(moved + Counter(stay), metrics)
+        within, beyond = split_overflow(counts, metrics, *_overflow(bits, counts, metrics))
+        calls += sum(beyond.values())
+        if overflow_set(metrics) == metrics:
+            for key, n in within.items():
+                beyond[key] = beyond.get(key, 0) + n
+            batches += cut_batches(beyond, metrics)
         else:
-            pages += [*paginate(stay, metrics), *paginate(moved, others(metrics))]
-    return pages, beyond
+            batches += cut_batches(within, metrics)
+            batches += cut_batches(beyond, overflow_set(metrics))
+    return batches, calls
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Blame the setting *name* for what cannot be read."""
+def _blame(name: str) -> Iterator[None]:
+    """Name the setting *name* in errors about its value."""
     try:
         yield
     except UsageError as e:
         raise SettingsError(f"{PREFIX}{name}: {e}") from e
 
 
-def _read(log: Log, fields: tuple[str, ...], recorded: list[str], own: Own | None) -> Counts:
-    """Decode *log* and count its calls by *fields*, each eventID once."""
-    counts = Counts()
-    for part in parts(log, fields=fields, recorded=recorded, own=own):
-        counts.received += part.received
-        counts.counted += len(part.calls)
-        counts.duplicates += len(part.duplicates)
-        counts.skipped.update(part.skipped)
-        counts.rejected += part.rejected
-        counts.rows.update(rows(part.calls, fields))
-    return counts
-
-
 def _begin(  # noqa: PLR0913 - what a claim is made of
-    log: Log, shares: Shares, tracker: Tracker, claimant: str, *, until: float, note: Note
+    log: Log,
+    shares: CountsBySet,
+    tracker: Tracker,
+    claimant: str,
+    *,
+    until: float,
+    notify: Notify,
 ) -> tuple[Decision, Claim | None]:
-    """Decide what becomes of *log*, and claim it where there is a ledger."""
+    """Decide how *log* is published, and claim it where there is a ledger."""
     deadline = until - MARGIN_SECONDS
     if tracker.ledger is None:
         return _decide(shares, tracker, None, deadline), None
@@ -259,31 +247,31 @@ def _begin(  # noqa: PLR0913 - what a claim is made of
         if hold:
             raise
         if shares:
-            note("published without the ledger", log=log.id, fault=str(e))
+            notify("published without the ledger", log=log.id, fault=str(e))
         return _decide(shares, tracker, None, deadline), None
     return claimed.decision, claimed
 
 
-def _publish(  # noqa: PLR0913 - what is published, with what, by when, and whom to tell
+def _publish(  # noqa: PLR0913 - what is published, with what, by when, and the callback
     log: Log,
-    pages: list[Page],
+    batches: list[Batch],
     tracker: Tracker,
     claimed: Claim | None,
     *,
     deadline: float,
-    note: Note,
+    notify: Notify,
 ) -> Published:
-    """Publish *pages*, and finish the claim or give it back."""
+    """Publish *batches*, and finish the claim or give it back."""
 
-    def doubt(page: Page) -> None:
-        note(IN_DOUBT, log=log.id, page=page.id, calls=page.calls)
+    def doubt(batch: Batch) -> None:
+        notify(IN_DOUBT, log=log.id, batch=batch.id, calls=batch.calls)
 
     if tracker.ledger and not claimed:
-        for page in pages:
-            doubt(page)
+        for batch in batches:
+            doubt(batch)
     try:
         published = publish(
-            pages,
+            batches,
             tracker.poster,
             tracker.clock,
             deadline=deadline,
@@ -296,31 +284,38 @@ def _publish(  # noqa: PLR0913 - what is published, with what, by when, and whom
             with suppress(ServiceError):  # it ends by itself
                 claimed.give_back(deadline=deadline + GIVE_BACK_SECONDS)
         raise
-    if claimed and not pages:
-        # Only what was decided says so: all calls were excluded. Should this be lost, they count
-        # again when the log comes again, and still nothing is sent.
+    if claimed and not batches:
+        # Only the decision says so: all calls were excluded. Should this be lost, they count again
+        # when the log comes again, and still nothing is sent.
         with suppress(ServiceError):
             claimed.finish(deadline=deadline)
     return published
 
 
-def _decide(shares: Shares, tracker: Tracker, ledger: Ledger | None, deadline: float) -> Decision:
-    """Hold the metrics of *shares* against their budgets."""
+def _decide(
+    shares: CountsBySet, tracker: Tracker, ledger: Ledger | None, deadline: float
+) -> Decision:
+    """Hold the series of *shares* against their budgets."""
     now = tracker.clock.now()
     decided: dict[str, tuple[bytes, bytes]] = {}
-    for metrics, share in shares:
-        first, second = tracker.budgets[metrics.name]
-        series = {row[:-1] for row in share}
-        if beyond := first.beyond(series, ledger, now=now, deadline=deadline):
-            moved = {other(each, metrics) for each in beyond}
-            further = second.beyond(moved, ledger, now=now, deadline=deadline)
-            decided[metrics.name] = (to_bits(beyond, series), to_bits(further, moved))
-    return Decision(int(now), tracker.choice, decided)
+    for metrics, counts in shares:
+        budget, budget_of_overflow = tracker.budgets[metrics.name]
+        series = _series(counts)
+        if beyond := budget.beyond(series, ledger, now=now, deadline=deadline):
+            stands = {overflow_series(each, metrics) for each in beyond}
+            again = budget_of_overflow.beyond(stands, ledger, now=now, deadline=deadline)
+            decided[metrics.name] = (to_bits(beyond, series), to_bits(again, stands))
+    return Decision(int(now), tracker.selection, decided)
 
 
-def _beyond(
-    bits: tuple[bytes, bytes], share: Mapping[Row, int], metrics: MetricSet
+def _overflow(
+    bits: tuple[bytes, bytes], counts: SeriesCounts, metrics: MetricSet
 ) -> tuple[set[Series], set[Series]]:
-    """Read what was decided: the series beyond the budget, and those for them that are too."""
-    beyond = from_bits(bits[0], {row[:-1] for row in share})
-    return beyond, from_bits(bits[1], {other(each, metrics) for each in beyond})
+    """Decode a decision: the series beyond the budget, and those for them that are too."""
+    first, second = bits
+    beyond = from_bits(first, _series(counts))
+    return beyond, from_bits(second, {overflow_series(each, metrics) for each in beyond})
+
+
+def _series(counts: SeriesCounts) -> set[Series]:
+    return {series for series, _ in counts}
