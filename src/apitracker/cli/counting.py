@@ -185,8 +185,8 @@ def throttles(settings: Settings, /, **options: Any) -> None:
     how many calls were throttled, the worst second and minute, and all callers of that API in the
     minutes in which it was throttled, most calls first. Who calls most uses up the quota, throttled
     or not. Calls that do not count toward EC2's limits, as by service-linked roles, and throttles
-    that AWS caused itself are listed apart. --where says which throttled calls count: those of one caller, say; who is behind them
-    is looked for among all.
+    that AWS caused itself are listed apart. --where says which throttled calls count: those of one
+    caller, say; who is behind them is looked for among all.
 
     What the API lets through by default is said where AWS documents it. Yours may have been raised.
 
