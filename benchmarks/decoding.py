@@ -28,6 +28,8 @@ from apitracker.logs.workers import Question, read_all
 
 MINUTE: Final = ("minute", "eventName", "awsRegion", "eventSource")
 NO_CALLS: Final = {"Aggregated", "Insight", "AwsAggregatedEvent", "AwsCloudTrailInsight"}
+SIGN_IN: Final = ("signin", "sso", "workspaces")
+AWS_CAUSED: Final = "aws operational issue"
 Counts = dict[Row, int]
 
 
@@ -92,8 +94,8 @@ def json_by_key(folder: Path) -> Counts:
                 record.get("errorCode") or "",
                 "" if read_only is None else str(read_only).lower(),
                 record.get("eventCategory") or "",
-                kind == "AwsConsoleSignIn"
-                and "Failure" in (record.get("responseElements") or {}).values(),
+                kind != "AwsApiCall" and not record.get("errorCode") and _sign_in_failed(record),
+                "aws" if AWS_CAUSED in (record.get("errorMessage") or "").lower() else "",
             )
             counts[key] = counts.get(key, 0) + 1
     return counts
@@ -109,8 +111,29 @@ def _caller(identity: dict[str, Any]) -> str:
         return head + kind + path.partition("/")[0]
     principal: str = identity.get("principalId") or ""
     head = principal.partition(":")[0]
-    stripped = head if head.isupper() or head.isdigit() else principal
-    return identity.get("invokedBy") or stripped or identity.get("type") or ""
+    if head.isdigit():
+        principal = ""
+    account: str = identity.get("accountId") or ""
+    return (
+        identity.get("invokedBy")
+        or (head if head.isalnum() and head.isupper() else principal)
+        or (identity.get("onBehalfOf") or {}).get("userId")
+        or identity.get("userName")
+        or (account and f"{identity.get('type') or ''} {account}".lstrip())
+        or head
+        or identity.get("type")
+        or ""
+    )
+
+
+def _sign_in_failed(record: dict[str, Any]) -> bool:
+    service = (record.get("eventSource") or "").partition(".")[0]
+    if record.get("eventType") != "AwsConsoleSignIn" and service not in SIGN_IN:
+        return False
+    said: list[Any] = []
+    for field in ("responseElements", "serviceEventDetails"):
+        said += (record.get(field) or {}).values()
+    return "Failure" in said or ("Success" not in said and bool(record.get("errorMessage")))
 
 
 # The fastest of DuckDB's ways to read these files: ../shared/performance.md, section 4, has others.
@@ -125,14 +148,18 @@ SHAPE: Final = {
         "principalId": "VARCHAR",
         "arn": "VARCHAR",
         "accountId": "VARCHAR",
+        "userName": "VARCHAR",
+        "onBehalfOf": {"userId": "VARCHAR"},
         "sessionContext": {"sessionIssuer": {"arn": "VARCHAR"}},
         "invokedBy": "VARCHAR",
     },
     "errorCode": "VARCHAR",
+    "errorMessage": "VARCHAR",
     "readOnly": "VARCHAR",
     "eventCategory": "VARCHAR",
     "eventType": "VARCHAR",
     "responseElements": "JSON",
+    "serviceEventDetails": "JSON",
     "eventID": "VARCHAR",
     "addendum": {"originalEventID": "VARCHAR"},
 }
@@ -155,19 +182,31 @@ calls AS (
                 THEN regexp_replace(r.userIdentity.arn, '(:assumed-role/[^/]*)/.*', '\\1')
                 ELSE nullif(r.userIdentity.arn, '') END,
             nullif(r.userIdentity.invokedBy, ''),
-            CASE WHEN regexp_matches(r.userIdentity.principalId, '^[^a-z:]+:')
+            CASE WHEN regexp_matches(r.userIdentity.principalId, '^[0-9]*[A-Z][A-Z0-9]*:')
                 THEN split_part(r.userIdentity.principalId, ':', 1)
-                ELSE nullif(r.userIdentity.principalId, '') END,
+                WHEN regexp_matches(r.userIdentity.principalId, '^[0-9]*(:|$)') THEN NULL
+                ELSE r.userIdentity.principalId END,
+            nullif(r.userIdentity.onBehalfOf.userId, ''),
+            nullif(r.userIdentity.userName, ''),
+            ltrim(ifnull(r.userIdentity.type, '') || ' ' || nullif(r.userIdentity.accountId, '')),
+            nullif(split_part(r.userIdentity.principalId, ':', 1), ''),
             r.userIdentity.type,
             ''
         ) AS caller,
         ifnull(r.errorCode, '') AS errorCode,
         lower(ifnull(r.readOnly, '')) AS readOnly,
         ifnull(r.eventCategory, '') AS eventCategory,
-        ifnull(r.eventType = 'AwsConsoleSignIn'
-            AND contains(r.responseElements::VARCHAR, '"Failure"'), false) AS failed,
+        ifnull(r.eventType, '') <> 'AwsApiCall' AND ifnull(r.errorCode, '') = ''
+            AND (ifnull(r.eventType = 'AwsConsoleSignIn', false)
+                OR ifnull(split_part(r.eventSource, '.', 1) IN {SIGN_IN}, false))
+            AND (said LIKE '%"Failure"%'
+                OR (said NOT LIKE '%"Success"%' AND ifnull(r.errorMessage, '') <> '')) AS failed,
+        CASE WHEN contains(lower(r.errorMessage), '{AWS_CAUSED}') THEN 'aws' ELSE '' END AS cause,
         coalesce(nullif(r.addendum.originalEventID, ''), nullif(r.eventID, '')) AS event
-    FROM records
+    FROM (
+        SELECT r, concat(r.responseElements::VARCHAR, r.serviceEventDetails::VARCHAR) AS said
+        FROM records
+    )
     WHERE ifnull(r.eventCategory, '') NOT IN ('Aggregated', 'Insight')
         AND ifnull(r.eventType, '') NOT IN ('AwsAggregatedEvent', 'AwsCloudTrailInsight')
 )
@@ -178,7 +217,7 @@ KEY_SQL: Final = (
     + """
 SELECT
     time, eventName, eventSource, awsRegion, recipientAccountId, callerAccountId, caller,
-    errorCode, readOnly, eventCategory, failed, count(*)
+    errorCode, readOnly, eventCategory, failed, cause, count(*)
 FROM (SELECT DISTINCT ON (event, CASE WHEN event IS NULL THEN uuid() END) * FROM calls)
 GROUP BY ALL
 """
@@ -199,9 +238,9 @@ CONTENDERS: Final[dict[str, Callable[[Path], Counts]]] = {
 
 def _digest(counts: Counts) -> str:
     """Give a hash of *counts* with times written alike."""
-    form = {4: "minute", 11: "second"}
+    form = {4: "minute", 12: "second"}
     rows = sorted(
-        (label(form[len(row)], row[0])[: 19 if len(row) == 11 else 16], *row[1:], n)
+        (label(form[len(row)], row[0])[: 19 if len(row) == 12 else 16], *row[1:], n)
         for row, n in counts.items()
     )
     return hashlib.sha256(repr(rows).encode()).hexdigest()

@@ -82,17 +82,17 @@ def test_the_load_of_an_alarm() -> None:
     twice = Tally({Key(NOON + 30, "Get", "s3", "eu-west-1", "1", "1", "ann"): 2})
     with reading(EXAMPLE, twice) as db:
         get = Selection(where={"eventName": ("Get",)})
-        assert figures.load(db, 60, get, refused="throttled") == Load(
+        assert figures.alarm_load(db, 60, get, refused="throttled") == Load(
             busiest=Peak(7, NOON), calm=Peak(1, NOON + DAY), refused=1, above=1
         )
-        assert figures.load(db, 60, get, outcome="throttled", refused="throttled") == Load(
+        assert figures.alarm_load(db, 60, get, outcome="throttled", refused="throttled") == Load(
             busiest=Peak(2, NOON), calm=Peak(0, NOON + DAY), refused=1, above=1
         )
-        assert figures.load(db, 3_600, refused="denied") == Load(
+        assert figures.alarm_load(db, 3_600, refused="denied") == Load(
             busiest=Peak(11, NOON), calm=Peak(5, NOON + 3_600), refused=1, above=1
         )
         nothing = Selection(since=NOON + 2 * DAY)
-        assert figures.load(db, 60, nothing, refused="denied") == Load(
+        assert figures.alarm_load(db, 60, nothing, refused="denied") == Load(
             busiest=Peak(0, None), calm=Peak(0, None), refused=0, above=0
         )
 

@@ -149,7 +149,7 @@ DOCUMENTS = [
     ({"Type": "Notification", "Message": "{}"}, "is a notification of SNS; name the file that "),
     ({"Records": [{"kinesis": {"data": ""}}]}, "is an event of Kinesis; name the trail's own"),
     ({"records": [{"recordId": "1", "data": ""}]}, "is an event of Firehose; name the trail's"),
-    ({"awslogs": {"data": ""}}, "is an event of a CloudWatch Logs subscription; read the"),
+    ({"awslogs": {"data": ""}}, "is an event of a CloudWatch Logs subscription; name the"),
     ({"messageType": "", "logEvents": []}, "is a payload of a CloudWatch Logs subscription; "),
     ({"events": [{"timestamp": 1, "message": "{}"}]}, "is log events of CloudWatch Logs; take "),
     ({"results": [[{"field": "@message", "value": ""}]]}, "is results of Logs Insights; read "),

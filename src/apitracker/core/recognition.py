@@ -68,7 +68,7 @@ _ENVELOPES: Final = tuple(
     _Envelope(frozenset(keys.split()), thing)
     for keys, thing in (
         ("detail-type detail", f"an event of EventBridge; {_UNWRAP} .detail"),
-        ("awslogs", "an event of a CloudWatch Logs subscription; read the log group's trail"),
+        ("awslogs", "an event of a CloudWatch Logs subscription; name the trail's own files"),
         (
             "messageType logEvents",
             f"a payload of a CloudWatch Logs subscription; {_UNWRAP} -r '.logEvents[].message'",

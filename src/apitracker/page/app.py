@@ -163,7 +163,7 @@ def _explain(app: FastAPI) -> None:
 
 
 def _endpoints(store: Store) -> APIRouter:
-    """Make what answers from *store*, which no other site may set to work."""
+    """Make the endpoints that answer from *store*; they refuse the requests of other sites."""
     api = APIRouter(dependencies=[Depends(_refuse_elsewhere)])
     # DuckDB uses all cores for one question: several at a time are not answered sooner, and
     # between two of them the file is closed, so that an ingest can go on.

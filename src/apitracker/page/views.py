@@ -82,7 +82,7 @@ class OverTime(Selected):
 
 
 class Sorted(Selected):
-    """Rows: of which fields, in which order, and which of them."""
+    """The fields, the order and the search of rows."""
 
     by: Annotated[
         str,
@@ -112,7 +112,7 @@ class Ranked(Sorted):
 
 
 class Alarmed(Selected):
-    """What an alarm counts."""
+    """The calls that an alarm counts."""
 
     outcome: Annotated[
         Literal["", "throttled", "denied", "failed"],
@@ -251,7 +251,7 @@ class Threshold(Answer):
 
 
 class Thresholds(Answer):
-    """What the chosen time suggests for an alarm, and what it watches."""
+    """Thresholds for an alarm, and the number of metrics that it watches."""
 
     minute: Threshold
     hour: Threshold
@@ -412,7 +412,7 @@ def summary(store: Store, question: Selected) -> Summary:
 
 
 def thresholds(store: Store, question: Alarmed) -> Thresholds:
-    """Return what the chosen time suggests for an alarm on the selected calls."""
+    """Return the thresholds of the chosen time for an alarm on the selected calls."""
     with store.reading() as db:
         window = _window(db, question)
         counted = window.selection
@@ -648,7 +648,7 @@ def _threshold(db: Connection, window: Window, field: str, outcome: str) -> Thre
         until=None if until is None else until + -until % width,
     )
     refused = outcome if outcome in ("throttled", "denied") else "throttled"
-    load = figures.load(db, width, whole, outcome=outcome, refused=refused)
+    load = figures.alarm_load(db, width, whole, outcome=outcome, refused=refused)
     above: int | None
     if outcome == refused:
         above, at, exceeded = 0, None, load.refused

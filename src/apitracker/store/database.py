@@ -309,6 +309,7 @@ DUCKDB_FAULTS: Final = (
     ("Permission denied", "permission denied; make it readable and writable for this user"),
     ("Read-only file system", "the disk is read-only; name a file elsewhere with --store"),
     ("No space left", "the disk is full; make room on it"),
+    ("disabled by config", "it would read other files, as no store does; do not use it"),
     ("Out of Memory", "there is not enough memory; ask for less, or ask on a larger machine"),
     ("version number", "another version of DuckDB wrote it; ingest the logs into a new file"),
 )

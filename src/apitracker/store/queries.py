@@ -235,7 +235,7 @@ def peak(db: Connection, selection: Selection = ALL) -> Peak:
     return best
 
 
-def load(
+def alarm_load(
     db: Connection, width: int, selection: Selection = ALL, *, outcome: str = "", refused: str
 ) -> Load:
     """

@@ -412,7 +412,7 @@ IDENTITIES = {
     '"identityProvider":"arn:aws:iam::<account>:oidc-provider/oidc.eks.<region>.amazonaws.com/'
     'id/EXAMPLE"}',
     "center": '{"type":"IdentityCenterUser","accountId":"<account>","onBehalfOf":{"userId":'
-    '"example-%(session)s","identityStoreArn":"arn:aws:identitystore::<account>:'
+    '"example-<name>-<account>","identityStoreArn":"arn:aws:identitystore::<account>:'
     'identitystore/d-example"},"credentialId":"example-%(key)s"}',
     "federated": '{"type":"FederatedUser","principalId":"<account>:%(session)s",'
     '"arn":"arn:aws:sts::<account>:federated-user/%(session)s","accountId":"<account>",'
