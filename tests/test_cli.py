@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from apitracker.core.tally import FIELDS
+from apitracker.core.fields import FIELDS
 from apitracker.synthetic import trail as sample
 
 ROOT = Path(__file__).parents[1]
