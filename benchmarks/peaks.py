@@ -49,7 +49,7 @@ def _decoding(path: Path, how: str) -> int:
     settle()
     before = memory("VmRSS")
     if how == "decode":
-        decoded = decode(sources.read(str(path)))
+        decoded = decode(sources.fetch_log(str(path)))
         assert decoded.calls  # noqa: S101 - kept until here
     else:
         question = ingestion.question(MAX_BYTES)

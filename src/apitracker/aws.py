@@ -67,6 +67,15 @@ class RefusedError(ServiceError):
         self.code = code
 
 
+class StorageError(ServiceError):
+    """S3 failed while *name* was looked for or read; *fault* says how."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(f"{name}: {fault}")
+        self.name = name
+        self.fault = fault
+
+
 class Metric(Struct, frozen=True):
     """What tells one CloudWatch metric from all others."""
 
@@ -261,7 +270,7 @@ def download(bucket: str, key: str, *, again: int = DOWNLOADS - 1) -> bytes:
     """
     Read one S3 object whole, as it is stored; *again* when its body breaks off on the way.
 
-    `SourceError` when it is missing or may not be read, `ServiceError` when S3 fails.
+    `SourceError` when it is missing or may not be read, `StorageError` when S3 fails.
     """
     from botocore.exceptions import HTTPClientError, IncompleteReadError  # noqa: PLC0415
 
@@ -278,9 +287,9 @@ def download(bucket: str, key: str, *, again: int = DOWNLOADS - 1) -> bytes:
 @contextmanager
 def reading(name: str) -> Iterator[None]:
     """
-    Turn what botocore raises while *name* is read from S3 into an error of ours.
+    Turn the errors that botocore raises while *name* is read from S3 into ours.
 
-    `SourceError` when *name* is missing or may not be read, else `ServiceError`.
+    `SourceError` when *name* is missing or may not be read, else `StorageError`.
     """
     from botocore.exceptions import (  # noqa: PLC0415
         BotoCoreError,
@@ -294,13 +303,13 @@ def reading(name: str) -> Iterator[None]:
         code = error.response["Error"]["Code"]
         said = error.response["Error"].get("Message", "")
         if code in SOURCE_FAULTS:
-            raise SourceError(f"{name}: {SOURCE_FAULTS[code]} (S3: {said})") from error
+            raise SourceError(name, f"{SOURCE_FAULTS[code]} (S3: {said})") from error
         way_on = SIGN_IN if code in EXPIRED else "try again later"
-        raise ServiceError(f"{name}: S3 refused: {code}: {said}: {way_on}") from error
+        raise StorageError(name, f"S3 refused: {code}: {said}: {way_on}") from error
     except ParamValidationError as error:
-        raise SourceError(f"{name}: S3 has no such names: write s3://bucket/prefix") from error
+        raise SourceError(name, "S3 has no such names: write s3://bucket/prefix") from error
     except (BotoCoreError, ValueError) as error:  # boto3 refuses an endpoint with a ValueError
-        raise ServiceError(f"{name}: {_fault(error)}") from error
+        raise StorageError(name, _fault(error)) from error
 
 
 def _fault(error: Exception) -> str:

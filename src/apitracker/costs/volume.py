@@ -17,7 +17,7 @@ from apitracker.core.balance import Balance
 from apitracker.core.compression import inflate
 from apitracker.core.counting import PartialCount, Query
 from apitracker.core.counts import Counts
-from apitracker.core.documents import HEAD
+from apitracker.core.cutting import HEAD
 from apitracker.core.fields import WIDTHS
 from apitracker.core.metric_sets import (
     ABSENT,
@@ -140,7 +140,7 @@ class Scale:
 
     def _weigh(self, name: str, balance: Balance) -> None:
         try:
-            log = sources.read(name, max_bytes=self._max_bytes)
+            log = sources.fetch_log(name, max_bytes=self._max_bytes)
             if not isinstance(log.body, bytes):
                 return
             text = inflate(log.body, name, max_bytes=self._max_bytes)
