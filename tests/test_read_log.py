@@ -89,13 +89,15 @@ def test_one_log() -> None:
 
 def test_by_every_field_of_a_key() -> None:
     """Calls in one second with the same fields are one row: the type and the id do not matter."""
-    fields = {"userIdentity": {"type": "Root", "accountId": "111122223333"}}
+    who = {"type": "Root", "accountId": "111122223333"}
     partial = read_log(
         log(
-            record("Get", event="1", eventType="AwsApiCall", **fields),
-            record("Get", event="2", eventType="AwsServiceEvent", **fields),
-            record("Get", event="3", errorCode="SlowDown", **fields),
-            record("Get", event="4", eventType="AwsConsoleSignIn", errorMessage="No", **fields),
+            record("Get", event="1", eventType="AwsApiCall", userIdentity=who),
+            record("Get", event="2", eventType="AwsServiceEvent", userIdentity=who),
+            record("Get", event="3", errorCode="SlowDown", userIdentity=who),
+            record(
+                "Get", event="4", eventType="AwsConsoleSignIn", errorMessage="No", userIdentity=who
+            ),
         ),
         ask(*Key._fields),
     )
@@ -103,8 +105,8 @@ def test_by_every_field_of_a_key() -> None:
     plain = Key(
         NOON, "Get", "s3.amazonaws.com", "us-east-1", "", "111122223333", "Root 111122223333"
     )
-    assert [NOON] * 3 == list(partial.times)
-    assert [2, 1, 1] == list(partial.counts)
+    assert list(partial.times) == [NOON] * 3
+    assert list(partial.counts) == [2, 1, 1]
     assert partial.table == [
         plain[1:],
         plain._replace(errorCode="SlowDown")[1:],
@@ -138,7 +140,7 @@ def test_a_call_may_stand_for_several(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (partial.balance.counted, partial.balance.received) == (4, 4)
     assert calls(narrow) == {(0, "OUTSIDE"): 11, (0,): 6}
     assert (narrow.balance.counted, narrow.balance.not_selected) == (4, 2)
-    assert not (plain.weights or plain.event_rows or plain.events)
+    assert [len(each) for each in (plain.weights, plain.event_rows, plain.events)] == [0, 0, 0]
 
 
 def test_event_hashes_are_stable() -> None:
@@ -258,7 +260,7 @@ def test_every_record_is_in_one_place(
     assert partial.balance.counted == sum(partial.counts)
     assert partial.balance.holds
     if keep_duplicates:
-        assert not (partial.event_rows or partial.events)
+        assert len(partial.event_rows) == len(partial.events) == 0
     else:
         assert Counter(partial.event_rows) == Counter(dict(enumerate(partial.counts)))
         assert len(partial.events) == len(partial.event_rows)
