@@ -137,6 +137,32 @@ def test_a_killed_process_is_an_error(tmp_path: Path, at_once: int) -> None:
         list(stream)
 
 
+def test_a_process_killed_within_a_result_is_an_error(tmp_path: Path) -> None:
+    """Half a result, longer than a pipe holds, is not waited for when its process is gone."""
+    for n in range(6):
+        records = [record(f"Api{i}", event=f"{n}-{i}") for i in range(20_000)]
+        (tmp_path / f"{n}.json").write_text(json.dumps({"Records": records}))
+    before = {child.pid for child in multiprocessing.active_children()}
+    stream = read_all(find(str(tmp_path)), Query(("eventName",)), processes=2)
+    next(stream)
+    for worker in multiprocessing.active_children():
+        if worker.pid not in before:
+            worker.kill()
+
+    with pytest.raises(WorkerError, match="APITRACKER_PROCESSES=1"):
+        list(stream)
+    assert {child.pid for child in multiprocessing.active_children()} == before
+
+
+def test_an_error_of_a_process_is_raised_here() -> None:
+    """An error that is not about a log comes from the other process as it is."""
+    founds = [Found(str(n), 1) for n in range(130)]
+    founds[100] = Found(7, 1)  # type: ignore[arg-type] # not a name, as by a mistake of ours
+
+    with pytest.raises(AttributeError, match="'int' object has no attribute 'startswith'"):
+        list(read_all(founds, Query(()), processes=2))
+
+
 @pytest.mark.parametrize("by", [("eventName",), ("second", "caller", "outcome"), ("eventType",)])
 def test_any_number_of_processes_counts_the_same(tmp_path: Path, by: tuple[str, ...]) -> None:
     """One, two or five processes: the same totals and the same balance."""

@@ -1,6 +1,7 @@
 """S3 as a source, over its real API."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from calendar import timegm
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apitracker import aws as clients
+from apitracker import count
 from apitracker.errors import ServiceError, SourceError
 from apitracker.logs.sources import fetch_log, find
 
@@ -402,6 +404,26 @@ class TestRead:
         """So is a bucket."""
         with pytest.raises(SourceError, match=f"^s3://{name}/log: there is no such bucket"):
             fetch_log(f"s3://{name}/log")
+
+
+def test_the_library_counts_a_bucket(fill: Fill, client: Callable[[str], Any]) -> None:
+    """A prefix is counted with its duplicates and its balance; an object that is no log is named."""
+    bucket = fill("logs/not-a-log")
+    records = [
+        {"eventTime": f"2026-10-01T12:00:0{at}Z", "eventName": "Get", "eventID": str(at % 3)}
+        for at in range(5)
+    ]
+    for name, some in (("a", records[:3]), ("b", records[2:])):
+        body = json.dumps({"Records": some}).encode()
+        client("s3").put_object(Bucket=bucket, Key=f"logs/{name}.json", Body=body)
+
+    counts, balance = count([f"s3://{bucket}/logs", f"s3://{bucket}/gone"], by="eventName")
+
+    assert counts.rows == {("Get",): 3}
+    assert (balance.logs, balance.received, balance.counted, balance.duplicates) == (2, 6, 3, 3)
+    missing, unread = sorted(balance.unread, key=lambda each: each.name)
+    assert (missing.name, unread.name) == (f"s3://{bucket}/gone", f"s3://{bucket}/logs/not-a-log")
+    assert missing.fault.startswith("there are no log files in it: check the name")
 
 
 Answer = tuple[int, bytes, int]

@@ -5,12 +5,14 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from itertools import chain, islice
+from contextlib import contextmanager
+from itertools import chain, cycle, islice
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from threading import Thread
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from apitracker.aws import StorageError
 from apitracker.core.balance import Balance, Unread
@@ -59,6 +61,35 @@ def results(
 # --- many logs ----------------------------------------------------------------------------------
 
 
+class _Worker(NamedTuple):
+    """
+    A process that reads logs, and our end of its pipe.
+
+    Each has a pipe of its own, whose other end nobody else holds: when the process dies, even in
+    the middle of a result, we see the end of the pipe. A shared queue would wait for the rest.
+    """
+
+    process: BaseProcess
+    connection: Connection
+
+    def send(self, task: Task) -> None:
+        """Hand over *task*. `WorkerError` if the process has died."""
+        try:
+            self.connection.send(task)
+        except OSError as e:
+            raise _died() from e
+
+    def receive(self) -> Results:
+        """Wait for the results of the first task that has none yet. `WorkerError` as above."""
+        try:
+            received: Results | Exception = self.connection.recv()
+        except (EOFError, OSError) as e:
+            raise _died() from e
+        if isinstance(received, Exception):
+            raise received
+        return received
+
+
 def read_all(
     stream: Iterable[Found | Balance], query: Query, *, processes: int
 ) -> Iterator[ReadLog | Balance]:
@@ -75,47 +106,27 @@ def read_all(
         for task in tasks:
             yield from _read_task(task, query)
         return
-    # Forked where that is safe, so that no process imports the command line again.
-    context = get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(processes, context, _begin_process) as pool:
-        waiting: deque[Future[Results]] = deque()
-        try:
-            for task in tasks:
-                waiting.append(_begin(pool, task, query))
-                if len(waiting) >= processes * AHEAD:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool as e:
-            raise WorkerError(
-                "a process that reads logs was killed, for lack of memory perhaps; "
-                "set APITRACKER_PROCESSES=1, or give fewer logs"
-            ) from e
-        finally:
-            # Python waits for it anyway when it ends, but then sometimes with a traceback.
-            pool.shutdown(cancel_futures=True)
+    with _start_workers(processes, query) as workers:
+        waiting: deque[_Worker | Results] = deque()
+        for task, worker in zip(tasks, cycle(workers), strict=False):
+            if _is_for_any_process(task):
+                worker.send(task)
+                waiting.append(worker)
+            else:
+                waiting.append(_read_task(task, query))
+            if len(waiting) >= processes * AHEAD:
+                yield from _receive(waiting.popleft())
+        while waiting:
+            yield from _receive(waiting.popleft())
 
 
-def _begin_process() -> None:
-    """Let the first process answer Ctrl-C, and end when it does, however that happens."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
+def _receive(waiting: _Worker | Results) -> Results:
+    return waiting.receive() if isinstance(waiting, _Worker) else waiting
 
 
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
-
-
-def _begin(pool: ProcessPoolExecutor, task: Task, query: Query) -> "Future[Results]":
-    """Hand *task* to another process, unless a log of it can be read in this one only."""
-    if all(not isinstance(each, Found) or each.size >= 0 for each in task):
-        return pool.submit(_read_task, task, query)
-    done: Future[Results] = Future()
-    done.set_result(_read_task(task, query))
-    return done
+def _is_for_any_process(task: Task) -> bool:
+    """Return whether *task* can be handed over: standard input and pipes are this process's."""
+    return all(not isinstance(each, Found) or each.size >= 0 for each in task)
 
 
 def _read_task(task: Task, query: Query) -> Results:
@@ -133,3 +144,80 @@ def _tasks(stream: Iterable[Found | Balance]) -> Iterator[Task]:
             task, size = [], 0
     if task:
         yield task
+
+
+def _died() -> WorkerError:
+    return WorkerError(
+        "a process that reads logs was killed, for lack of memory perhaps; "
+        "set APITRACKER_PROCESSES=1, or give fewer logs"
+    )
+
+
+@contextmanager
+def _start_workers(processes: int, query: Query) -> Iterator[list[_Worker]]:
+    """Start the *processes*, all of them before anything else runs here, and end them again."""
+    # Forked where that is safe, so that no process imports the command line again.
+    context = get_context("fork") if sys.platform == "linux" else get_context("spawn")
+    workers: list[_Worker] = []
+    try:
+        for _ in range(processes):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs, query), daemon=True)
+            process.start()
+            workers.append(_Worker(process, ours))
+            theirs.close()  # before the next one is forked, which would hold it too
+        yield workers
+    finally:
+        for worker in workers:
+            worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+            worker.connection.close()
+
+
+# --- in a worker process ------------------------------------------------------------------------
+
+
+def _work(connection: Connection, query: Query) -> NoReturn:
+    """
+    Read the tasks that come through *connection*, and send the results of each, or its error.
+
+    Tasks are received and results are sent in threads of their own, so that neither end of the
+    pipe ever waits for the other.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process answers Ctrl-C
+    tasks: SimpleQueue[Task] = SimpleQueue()
+    done: SimpleQueue[Results | Exception] = SimpleQueue()
+    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=_receive_tasks, args=(connection, tasks), daemon=True).start()
+    Thread(target=_send_results, args=(connection, done), daemon=True).start()
+    while True:
+        task = tasks.get()
+        try:
+            done.put(_read_task(task, query))
+        except Exception as e:  # noqa: BLE001 - raised again by the first process
+            done.put(e)
+
+
+def _end_with_parent() -> None:
+    """End this process when the first one does, however that happens."""
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
+
+
+def _receive_tasks(connection: Connection, tasks: "SimpleQueue[Task]") -> None:
+    try:
+        while True:
+            tasks.put(connection.recv())
+    finally:
+        os._exit(1)
+
+
+def _send_results(connection: Connection, done: "SimpleQueue[Results | Exception]") -> None:
+    try:
+        while True:
+            connection.send(done.get())
+    finally:
+        os._exit(1)
