@@ -30,8 +30,8 @@ class LogError(ApiTrackerError):
     """
     A log that cannot be read whole. Nothing of it is counted.
 
-    *name* is the place where it was found. *lasting* says that it cannot be read until the log
-    itself changes, whatever the settings are.
+    *name* is the place where it was found, *fault* is worded to follow it. *lasting* says that it
+    cannot be read until the log itself changes, whatever the settings are.
     """
 
     def __init__(self, name: str, fault: str, *, lasting: bool = True) -> None:

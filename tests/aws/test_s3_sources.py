@@ -407,7 +407,7 @@ class TestRead:
 
 
 def test_the_library_counts_a_bucket(fill: Fill, client: Callable[[str], Any]) -> None:
-    """A prefix is counted with its duplicates and its balance; an object that is no log is named."""
+    """A prefix is counted with duplicates and balance; an object that is not a log is named."""
     bucket = fill("logs/not-a-log")
     records = [
         {"eventTime": f"2026-10-01T12:00:0{at}Z", "eventName": "Get", "eventID": str(at % 3)}

@@ -243,8 +243,8 @@ def _uuid(digits: str, at: int) -> str:
 def _event_id(digits: str, at: int) -> str:
     """Cut an eventID out of hex *digits* that `core.origins` recognises."""
     return (
-        f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{UUID_VERSION}{digits[at + 13 : at + 16]}"
-        f"-a{digits[at + 17 : at + 20]}-{TAG}"
+        f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}"
+        f"-{UUID_VERSION}{digits[at + 13 : at + 16]}-a{digits[at + 17 : at + 20]}-{TAG}"
     )
 
 
