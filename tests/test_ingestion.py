@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from apitracker.core.selection import Selection
 from apitracker.core.tally import Row
+from apitracker.errors import SourceError
 from apitracker.local import ingestion, sample
 from apitracker.local.readings import Question, read_all
 from apitracker.local.sources import Found, find
@@ -32,6 +33,7 @@ KEY = ("second", "eventName", "eventSource", "awsRegion", "caller", "errorCode",
 PIECEMEAL = """
 import sys
 from pathlib import Path
+from apitracker.errors import SourceError
 from apitracker.local import ingestion
 from apitracker.local.readings import read
 from apitracker.local.sources import find
@@ -73,7 +75,10 @@ def count(source: Path, by: tuple[str, ...], selection: Selection | None = None)
     """Count the logs of *source*, and keep nothing."""
     asked = Question(by, MAX, selection or Selection())
     founds = find(str(source), since=asked.selection.since, until=asked.selection.until)
-    return total(read_all(founds, asked, processes=1), asked, Balance())
+    try:
+        return total(read_all(founds, asked, processes=1), asked, Balance())
+    except SourceError:  # no log is of that time
+        return Counter()
 
 
 def ingest(source: Path, path: Path, *, processes: int = 1) -> Balance:
