@@ -743,7 +743,7 @@ def test_options(trail: Path, tmp_path: Path) -> None:
     assert one["sample"]["calls"] < 2_000
     assert one["usage"]["sets"][0]["metrics"]["low"] <= 3  # of three regions
     assert run(trail, "--since", "2030-01-01").stdout == ""
-    assert "no calls were selected" in run(trail, "--since", "2030-01-01").stderr
+    assert "no log there may hold calls of that time" in run(trail, "--since", "2030-01-01").stderr
     wrong = [["--metrics", "apis"], ["--prices", str(tmp_path)], ["--format", "csv"]]
     assert [run(trail, *args).returncode for args in wrong] == [2, 2, 2]
     assert run(tmp_path / "none").returncode == 1
