@@ -1,4 +1,4 @@
-"""The ledger, on a local DynamoDB: what is delivered again is published once."""
+"""The ledger, on a local DynamoDB: a log that is delivered again is published once."""
 
 import sys
 from collections import Counter
@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from apitracker.core.metric_sets import MetricSelection
+from apitracker.core.metric_sets import MetricSelection, Series
 from apitracker.errors import ServiceError
 from apitracker.settings import Settings
 from apitracker.tracker import ledger
-from apitracker.tracker.ledger import Decision, HeldError, Ledger, admit, admitted, claim, look_up
+from apitracker.tracker.envelopes import open_event
+from apitracker.tracker.ledger import Decision, HeldError, Ledger, admit, admitted, claim, progress
 from apitracker.tracker.put_metric_data import UnpublishedError
 from apitracker.tracker.retries import Clock
 from apitracker.tracker.signing import (
@@ -133,13 +134,13 @@ class TestClaims:
     def test_the_first_decides(self, book: Ledger) -> None:
         """What was decided first is what all who come later are given."""
         mine = MetricSelection("Mine", ("api", "callers"), "eventName=A", "eventName=B")
-        first = claimed(book, "a", choice=mine, others={"api": (b"\x01\x80", b"")})
+        first = claimed(book, "a", selection=mine, overflow={"api": (b"\x01\x80", b"")})
         first.give_back(deadline=book.clock.now() + 9)
-        second = claimed(book, "b", choice=MetricSelection("Other"))
+        second = claimed(book, "b", selection=MetricSelection("Other"))
 
         assert first.decision == second.decision
-        assert second.decision.choice == mine
-        assert second.decision.others == {"api": (b"\x01\x80", b"")}
+        assert second.decision.selection == mine
+        assert second.decision.overflow == {"api": (b"\x01\x80", b"")}
         assert (second.done, second.taken_over, second.finished) == (frozenset(), False, False)
 
     def test_one_at_a_time(self, book: Ledger, clock: FakeClock) -> None:
@@ -157,7 +158,7 @@ class TestClaims:
         first = claimed(book)
         first.mark("api.0", last=False, deadline=clock.now() + 9)
         first.mark("api.1/0", last=False, deadline=clock.now() + 9)
-        assert look_up(book, LOG, deadline=clock.now() + 9) == (False, PARTS)
+        assert progress(book, LOG, deadline=clock.now() + 9) == (False, PARTS)
         first.give_back(deadline=clock.now() + 9)
 
         second = claimed(book, "b")
@@ -172,7 +173,7 @@ class TestClaims:
         assert claimed(book, "b").finished
         clock.sleep(86_400)
         assert claimed(book, "c").finished
-        assert look_up(book, LOG, deadline=clock.now() + 9) == (True, frozenset({"api.0"}))
+        assert progress(book, LOG, deadline=clock.now() + 9) == (True, frozenset({"api.0"}))
 
     @pytest.mark.parametrize("fault", [lost, unsent, throttled, down])
     def test_an_answer_that_is_lost(
@@ -208,13 +209,17 @@ class TestClaims:
         with pytest.raises(ServiceError, match="UpdateItem of the table gone"):
             claimed(replace(book, table="gone"))
 
-    def test_another_version(self, book: Ledger, clock: FakeClock) -> None:
-        """Pages that another version would cut otherwise are not gone on with."""
-        with pytest.raises(ServiceError):
-            claimed(book, version=0)
+    def test_another_decision(self, book: Ledger, clock: FakeClock) -> None:
+        """A decision that is replaced is the one that later claims are given."""
+        first = claimed(book, version=1)
+        first.decide(replace(DECISION, decided=1_790_000_007, fingerprint="f"), deadline=NOW + 9)
         clock.sleep(60)
-        with pytest.raises(ServiceError, match="another version of apitracker"):
-            claimed(book, "b")
+        second = claimed(book, "b")
+
+        assert first.decision == second.decision
+        assert (second.decision.fingerprint, second.decision.version) == ("f", 2)
+        with pytest.raises(HeldError, match="another execution is publishing this log"):
+            first.decide(DECISION, deadline=clock.now() + 9)
 
     @pytest.mark.parametrize("fault", [web_page, other_json])
     @pytest.mark.parametrize("asked", ["claim", "look up", "admitted", "admit"])
@@ -226,7 +231,7 @@ class TestClaims:
         by = book.clock.now() + 9
         ask: dict[str, Callable[[], object]] = {
             "claim": lambda: claimed(book),
-            "look up": lambda: look_up(book, LOG, deadline=by),
+            "look up": lambda: progress(book, LOG, deadline=by),
             "admitted": lambda: admitted(book, "m", deadline=by),
             "admit": lambda: admit(book, "m", ["YQ=="], room=1, deadline=by),
         }
@@ -291,7 +296,7 @@ class TestAdmission:
         admitted_by = Counter[str]()
         for at in range(12):
             each = (one, two)[at % 2]
-            series = {(f"N{at}", "r", "s"), (f"M{at}", "r", "s")}
+            series = {Series(f"N{at}", ("r", "s")), Series(f"M{at}", ("r", "s"))}
             beyond = each.budgets["api"][0].beyond(
                 series, book, now=clock.now(), deadline=clock.now() + 9
             )
@@ -316,7 +321,7 @@ def tracker(book: Ledger, metrics: Faulty, clock: Clock, **given: Json) -> Track
     return made
 
 
-PAYLOAD = event([record(at, eventName=f"N{at:04}") for at in range(2001)])  # three pages
+PAYLOAD = event([record(at, eventName=f"N{at:04}") for at in range(2001)])  # three batches
 
 
 @dataclass
@@ -331,20 +336,17 @@ class Deliveries:
         """Deliver it once more."""
         clock = self.tracker.clock
 
-        def note(message: str, /, **facts: object) -> None:
+        def notify(message: str, /, **facts: object) -> None:
             self.notes.append((message, facts))
 
+        [log] = open_event(payload)
         until = clock.now() + seconds
-        tracked = track(
-            payload, self.tracker, claimant=next(self.claimants), until=until, note=note
-        )
-        assert tracked
-        return tracked
+        return track(log, self.tracker, claimant=next(self.claimants), until=until, notify=notify)
 
     @property
     def doubtful(self) -> list[str]:
-        """The pages that were said to be in doubt."""
-        return [facts["page"] for message, facts in self.notes if message == "in doubt"]
+        """The batches that were said to be in doubt."""
+        return [facts["batch"] for message, facts in self.notes if message == "in doubt"]
 
 
 @pytest.fixture
@@ -365,14 +367,18 @@ class TestTracking:
         """The second delivery sends nothing, and says that all was published before."""
         first, second = deliver(), deliver()
 
-        assert (first.before, first.published.calls, first.pages) == (False, 2001, 3)
+        assert (first.before, first.published.calls, first.batches) == (False, 2001, 3)
         assert (second.before, second.published.calls) == (True, 0)
-        assert (second.counts.received, cloudwatch.requests, deliver.notes) == (2001, 3, [])
+        assert (second.counted.balance.received, cloudwatch.requests, deliver.notes) == (
+            2001,
+            3,
+            [],
+        )
 
     def test_the_rest_is_sent(self, deliver: Deliveries, cloudwatch: CloudWatch) -> None:
-        """After a failure only the pages that are not marked are sent; nothing is in doubt."""
+        """After a failure only the batches that are not marked are sent; nothing is in doubt."""
         cloudwatch.answers = [runtime.OK, runtime.DENIED]
-        with pytest.raises(UnpublishedError, match="1 of 3 pages were published, then AWS"):
+        with pytest.raises(UnpublishedError, match="1 of 3 batches were published, then AWS"):
             deliver()
 
         done = deliver()
@@ -383,7 +389,7 @@ class TestTracking:
     def test_it_dies_before_the_mark(
         self, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """A page that was sent and not marked is sent again, alone, and said to be in doubt."""
+        """A batch that was sent and not marked is sent again, alone, and said to be in doubt."""
 
         def die(_: Callable[[], Response]) -> Response:
             raise KeyboardInterrupt
@@ -404,18 +410,18 @@ class TestTracking:
     def test_an_answer_of_cloudwatch_is_lost(
         self, deliver: Deliveries, cloudwatch: CloudWatch
     ) -> None:
-        """The page is sent again at once, and in doubt."""
+        """The batch is sent again at once, and in doubt."""
         cloudwatch.answers = [runtime.OK, runtime.LOST]
 
         done = deliver()
 
-        assert [page.id for page in done.published.in_doubt] == deliver.doubtful == ["api.1"]
+        assert [batch.id for batch in done.published.in_doubt] == deliver.doubtful == ["api.1"]
         assert cloudwatch.calls() == 3001
 
     def test_in_doubt_at_the_end(
         self, deliver: Deliveries, metrics: Faulty, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """Where the time is over after a page without an answer, the next one says the doubt."""
+        """Where the time is over after a batch without an answer, the next one says the doubt."""
 
         def late(send: Callable[[], Response]) -> Response:
             clock.sleep(58)
@@ -435,7 +441,7 @@ class TestTracking:
     def test_a_mark_that_cannot_be_written(
         self, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """No page is sent after one that could not be marked: never is more than one in doubt."""
+        """No batch is sent after one that could not be marked: never is more than one in doubt."""
         faulty.faults = [None, None, None, *[down] * 99]
         with pytest.raises(UnpublishedError):
             deliver()
@@ -459,8 +465,8 @@ class TestTracking:
         assert (done.published.calls, deliver.doubtful) == (2001, ["api.2"])
         assert cloudwatch.calls() == 2001
 
-    def test_a_page_in_halves(self, deliver: Deliveries, cloudwatch: CloudWatch) -> None:
-        """What CloudWatch took of a page that it refused is not sent again."""
+    def test_a_batch_in_halves(self, deliver: Deliveries, cloudwatch: CloudWatch) -> None:
+        """What CloudWatch took of a batch that it refused is not sent again."""
         payload = event([record(at, eventName=f"N{at}") for at in range(4)])
         cloudwatch.bad = lambda datum: runtime.INVALID if datum["MetricName"] == "N3" else None
         cloudwatch.answers = [runtime.INVALID, runtime.OK, runtime.DENIED]
@@ -498,14 +504,14 @@ class TestTracking:
         self, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch
     ) -> None:
         """A log of which a rule excludes all calls is finished, so that they count once."""
-        chosen = replace(deliver.tracker.choice, exclude="eventSource=s3.*")
-        deliver.tracker = replace(deliver.tracker, choice=chosen)
+        chosen = replace(deliver.tracker.selection, exclude="eventSource=s3.*")
+        deliver.tracker = replace(deliver.tracker, selection=chosen)
         payload = event([record(1), record(2), record(2)])
 
         first, second = deliver(payload), deliver(payload)
 
-        assert (first.before, first.counts.counted, first.counts.excluded) == (False, 2, 2)
-        assert (second.before, second.counts.received) == (True, 3)
+        assert (first.before, first.counted.balance.counted, first.excluded) == (False, 2, 2)
+        assert (second.before, second.counted.balance.received) == (True, 3)
         assert (cloudwatch.requests, deliver.notes) == (0, [])
         assert faulty.sent == ["UpdateItem"] * 3  # claim, finish; claim
 
@@ -514,11 +520,11 @@ class TestTracking:
         self, fault: Callable[..., Response], deliver: Deliveries, faulty: Faulty
     ) -> None:
         """Nothing was to be sent, so nothing fails, and nothing is in doubt."""
-        chosen = replace(deliver.tracker.choice, exclude="eventSource=s3.*")
-        deliver.tracker = replace(deliver.tracker, choice=chosen)
+        chosen = replace(deliver.tracker.selection, exclude="eventSource=s3.*")
+        deliver.tracker = replace(deliver.tracker, selection=chosen)
         faulty.faults = [None, *[fault] * 99]
 
-        assert deliver(event([record(1)])).counts.excluded == 1
+        assert deliver(event([record(1)])).excluded == 1
         assert deliver.notes == []
 
     def test_all_is_excluded_meanwhile(
@@ -546,7 +552,7 @@ class TestTracking:
             deliver.tracker, settings=replace(deliver.tracker.settings, own_role=role)
         )
 
-        assert Deliveries(changed)(event([own])).counts.skipped == {"own": 1}
+        assert Deliveries(changed)(event([own])).counted.balance.skipped == {"own": 1}
         assert faulty.sent == []
 
 
@@ -567,10 +573,10 @@ class TestLedgerDown:
             deliver()
         assert (cloudwatch.requests, deliver.notes) == (0, [])
 
-    def test_it_dies_after_a_page_without_a_mark(
+    def test_it_dies_after_a_batch_without_a_mark(
         self, deliver: Deliveries, faulty: Faulty, metrics: Faulty, cloudwatch: CloudWatch
     ) -> None:
-        """A page that will not be marked is in doubt before it is sent: the process may end."""
+        """A batch that will not be marked is in doubt before it is sent: the process may end."""
 
         def die(send: Callable[[], Response]) -> Response:
             send()
@@ -611,7 +617,7 @@ class TestLedgerDown:
     def test_publish(
         self, faults: int, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch
     ) -> None:
-        """Where it is so chosen all is published, and each page without a mark is in doubt."""
+        """Where it is so chosen all is published, and each batch without a mark is in doubt."""
         chosen = replace(deliver.tracker.settings, ledger_down="publish")
         deliver.tracker = replace(deliver.tracker, settings=chosen)
         faulty.faults = [*[None] * faults, *[down] * 999]
@@ -639,9 +645,9 @@ def test_any_faults(
     metrics: Faulty,
     cloudwatch: CloudWatch,
 ) -> None:
-    """Whatever fails, and however often a log comes: each page is there once, or said in doubt."""
+    """Whatever fails, and however often a log comes: each batch is there once, or said in doubt."""
     passing = st.sampled_from([None, None, None, lost, unsent, throttled, down])
-    cloudwatch.taken, cloudwatch.pages, deliver.notes = [], [], []
+    cloudwatch.taken, cloudwatch.batches, deliver.notes = [], [], []
     group = f"group {len(faulty.sent)}"  # another log each time
     payload = event([record(at, eventName=f"N{at:04}") for at in range(2001)], group)
     for _ in range(3):
@@ -656,5 +662,5 @@ def test_any_faults(
 
     counts = Counter(cloudwatch.names())
     assert len(counts) == 2001
-    doubtful = {int(page.removeprefix("api.")) for page in deliver.doubtful}
+    doubtful = {int(batch.removeprefix("api.")) for batch in deliver.doubtful}
     assert {int(name[1:]) // 1000 for name, n in counts.items() if n > 1} <= doubtful
