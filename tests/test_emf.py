@@ -1,18 +1,13 @@
 """The tracker's own metrics are what CloudWatch Logs makes metrics of."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import embedded
 
 from apitracker.tracker.emf import METRIC_UNITS, VALUES, embed, spread
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests import embedded
 
 
 def test_example() -> None:

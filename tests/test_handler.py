@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from tests import embedded, runtime
+from tests.payloads import CONTROL, MINUTE, Context, FakeClock, Json, event, record
+from tests.runtime import CloudWatch, Outcome, Runtime
 
 from apitracker.core.metric_sets import MetricSelection
 from apitracker.errors import LogError, ServiceError, SettingsError
@@ -20,12 +23,6 @@ from apitracker.tracker.handler import handle, make_tracker
 from apitracker.tracker.put_metric_data import UnpublishedError
 from apitracker.tracker.signing import Connection, Response
 from apitracker.tracker.tracking import Tracker, assemble
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests import embedded, runtime
-from tests.payloads import CONTROL, MINUTE, Context, FakeClock, Json, event, record
-from tests.runtime import CloudWatch, Outcome, Runtime
 
 HEAVY = {"boto3", "botocore", "duckdb", "numpy", "click", "asyncio", "xxhash"}
 RIC = importlib.util.find_spec("awslambdaric") is not None

@@ -3,12 +3,12 @@
 import gzip
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.payloads import Json, record
 
 from apitracker.core.counting import Query, read_log
 from apitracker.core.fields import rows
@@ -17,10 +17,6 @@ from apitracker.core.model import Log
 from apitracker.core.own_calls import CALLS_BY_ROLE, Own
 from apitracker.core.records import parts
 from apitracker.tracker.tracking import count_log
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.payloads import Json, record
 
 ROLE = "arn:aws:iam::111122223333:role/tracker"
 FUNCTION = "arn:aws:lambda:eu-west-1:111122223333:function:tracker"

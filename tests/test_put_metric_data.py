@@ -2,15 +2,16 @@
 
 import gzip
 import json
-import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests import runtime
+from tests.payloads import MINUTE, NOW, FakeClock
+from tests.runtime import CloudWatch, Fault
 
 from apitracker.core.counts import Counts
 from apitracker.core.datums import Datum
@@ -27,12 +28,6 @@ from apitracker.tracker.put_metric_data import (
     publish,
 )
 from apitracker.tracker.signing import CLOUDWATCH, Connection, Credentials, Response
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests import runtime
-from tests.payloads import MINUTE, NOW, FakeClock
-from tests.runtime import CloudWatch, Fault
 
 KEYS = Credentials("123456789012", "secret", "token")
 

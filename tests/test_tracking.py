@@ -2,14 +2,15 @@
 
 import csv
 import random
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests import runtime
+from tests.payloads import DATA, MINUTE, NOW, FakeClock, Json, event, real, record
+from tests.runtime import CloudWatch
 
 from apitracker.core.model import Log
 from apitracker.errors import ApiTrackerError, LogError, SettingsError
@@ -18,12 +19,6 @@ from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.put_metric_data import UnpublishedError
 from apitracker.tracker.signing import Connection
 from apitracker.tracker.tracking import Tracked, Tracker, assemble, track
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests import runtime
-from tests.payloads import DATA, MINUTE, NOW, FakeClock, Json, event, real, record
-from tests.runtime import CloudWatch
 
 OWN = "arn:aws:iam::111122223333:role/tracker"
 

@@ -1,17 +1,18 @@
 """The ledger, on a local DynamoDB: a log that is delivered again is published once."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests import runtime
+from tests.payloads import MINUTE, NOW, FakeClock, Json, event, record
+from tests.runtime import CloudWatch
 
 from apitracker.core.metric_sets import MetricSelection, Series
 from apitracker.errors import ServiceError
@@ -30,12 +31,6 @@ from apitracker.tracker.signing import (
     TransportError,
 )
 from apitracker.tracker.tracking import Tracked, Tracker, assemble, track
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests import runtime
-from tests.payloads import MINUTE, NOW, FakeClock, Json, event, record
-from tests.runtime import CloudWatch
 
 KEYS = Credentials("123456789012", "secret", "token")
 DECISION = Decision(1_790_000_000, MetricSelection())
