@@ -309,9 +309,9 @@ def metrics(cloudwatch: CloudWatch) -> Iterator[Faulty]:
         yield Faulty(made)
 
 
-def tracker(book: Ledger, metrics: Faulty, clock: Clock, **given: Json) -> Tracker:
+def tracker(book: Ledger, cloudwatch: Faulty, clock: Clock, **given: Json) -> Tracker:
     """A tracker with that ledger."""
-    made = assemble(Settings(ledger=book.table, **given), metrics, book.poster, clock)
+    made = assemble(Settings(ledger=book.table, **given), cloudwatch, book.poster, clock)
     assert made.ledger == book
     return made
 
@@ -549,6 +549,210 @@ class TestTracking:
 
         assert Deliveries(changed)(event([own])).counted.balance.skipped == {"own": 1}
         assert faulty.sent == []
+
+
+class TestOtherBatches:
+    """Another version of the code would cut other batches of a log that was begun."""
+
+    PAYLOAD = event(
+        [record(at, eventName=f"N{at:04}", errorCode="AccessDenied") for at in range(2001)]
+    )
+
+    @pytest.fixture
+    def release(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """A release that takes the error code of ten records for another outcome."""
+        numbers = count()
+
+        def classify(code: str, source: str, *, failed_without_code: bool) -> str:
+            del code, source, failed_without_code
+            return "throttled" if next(numbers) % 2001 < 10 else "denied"
+
+        return lambda: monkeypatch.setattr("apitracker.core.fields.classify", classify)
+
+    @pytest.fixture(params=[5_000, 3])
+    def outcomes(
+        self, request: pytest.FixtureRequest, book: Ledger, metrics: Faulty, clock: FakeClock
+    ) -> Deliveries:
+        """Deliver to a tracker of outcomes, whose overflow bits stand for series in order too."""
+        return Deliveries(
+            tracker(book, metrics, clock, metrics="api,outcomes", budget=request.param)
+        )
+
+    def test_it_is_held(
+        self,
+        outcomes: Deliveries,
+        release: Callable[[], None],
+        cloudwatch: CloudWatch,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Nothing more is sent, and the error says why, and the way on: the first version."""
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+        sent = cloudwatch.requests
+        release()
+
+        for _ in range(2):  # and the claim is given back
+            with pytest.raises(
+                HeldError,
+                match=r"^[0-9a-f]{64}: its batches are not those that were begun \(fingerprint "
+                r"[0-9a-f]{12}, was [0-9a-f]{12}; ledger version 2, was 2\)\. Nothing more was sent"
+                r", .* Published before: 1 batches\. Run apitracker redrive of the version that "
+                r"began it, or delete the log's item from the table t-[0-9a-f]{12} and redrive: ",
+            ) as held:
+                outcomes(self.PAYLOAD)
+            assert len(str(held.value)) < 500
+        assert (cloudwatch.requests, outcomes.notes) == (sent, [])
+        monkeypatch.undo()
+        outcomes(self.PAYLOAD)
+
+        assert (cloudwatch.calls(), outcomes.notes) == (4002, [])
+
+    def test_a_batch_that_may_be_there_counts_as_begun(
+        self,
+        outcomes: Deliveries,
+        release: Callable[[], None],
+        cloudwatch: CloudWatch,
+        clock: FakeClock,
+    ) -> None:
+        """A log whose first batch may have been taken is held, and the doubt is not forgotten."""
+        cloudwatch.always = runtime.LOST
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD, seconds=2.3)
+        clock.sleep(60)
+        cloudwatch.always = runtime.OK
+        release()
+
+        with pytest.raises(HeldError, match="Published before: perhaps the first batch"):
+            outcomes(self.PAYLOAD)
+        with pytest.raises(HeldError, match="another execution is publishing this log"):
+            outcomes(self.PAYLOAD)
+
+    def test_what_was_not_begun_is_cut_anew(
+        self, outcomes: Deliveries, release: Callable[[], None], cloudwatch: CloudWatch
+    ) -> None:
+        """A log of which no batch was sent is published as it is now, and retries keep to that."""
+        cloudwatch.answers = [runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+        release()
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+
+        outcomes(self.PAYLOAD)
+
+        assert (cloudwatch.calls(), outcomes.notes) == (4002, [])
+        throttled = sum(
+            value * times
+            for (_, name, *_), counts in cloudwatch.values().items()
+            for value, times in counts.items()
+            if name == "Throttled"
+        )
+        assert throttled == 10
+
+    def test_it_holds_without_a_ledger_down_too(
+        self, outcomes: Deliveries, release: Callable[[], None], cloudwatch: CloudWatch
+    ) -> None:
+        """To publish while the ledger is down is not to publish other batches."""
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+        chosen = replace(outcomes.tracker.settings, ledger_down="publish")
+        outcomes.tracker = replace(outcomes.tracker, settings=chosen)
+        release()
+
+        with pytest.raises(HeldError, match="its batches are not those that were begun"):
+            outcomes(self.PAYLOAD)
+
+
+class TestVersion1:
+    """A claim of the version before, which kept no fingerprint, in flight during an update."""
+
+    DECISION = (
+        '{"decided":1790000000,"choice":{"namespace":"API-COUNT","metrics":["api"],"include":"",'
+        '"exclude":"","recorded":""},"others":{},"version":1}'
+    )
+
+    @pytest.fixture
+    def begun(self, book: Ledger, client: Callable[[str], Any]) -> Callable[..., None]:
+        """Write the item of a log as version 1 left it."""
+        [log] = open_event(PAYLOAD)
+
+        def write(*done: str, deadline: str = "0", **more: Json) -> None:
+            client("dynamodb").put_item(
+                TableName=book.table,
+                Item={
+                    "id": {"S": log.id},
+                    "claimant": {"S": "r/1"},
+                    "previous": {"N": "0"},
+                    "deadline": {"N": deadline},
+                    "decision": {"S": self.DECISION},
+                    "expires": {"N": "1791296000"},
+                    **({"done": {"SS": list(done)}} if done else {}),
+                    **more,
+                },
+            )
+
+        return write
+
+    def test_nothing_was_sent(
+        self,
+        begun: Callable[..., None],
+        deliver: Deliveries,
+        cloudwatch: CloudWatch,
+        client: Callable[[str], Any],
+    ) -> None:
+        """It is published as ours, and a retry knows its batches."""
+        begun()
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            deliver()
+        deliver()
+
+        assert (cloudwatch.calls(), deliver.notes) == (2001, [])
+        items = client("dynamodb").scan(TableName=deliver.tracker.settings.ledger)["Items"]
+        [decision] = [item["decision"]["S"] for item in items if "decision" in item]
+        assert '"fingerprint":"310d4bec8fdd","version":2' in decision
+
+    @pytest.mark.parametrize(
+        ("done", "deadline"),
+        [(["api.0"], "0"), (["api.0"], "1789999999.000"), ([], "1789999999.000")],
+    )
+    def test_some_was_sent(
+        self,
+        done: list[str],
+        deadline: str,
+        begun: Callable[..., None],
+        deliver: Deliveries,
+        cloudwatch: CloudWatch,
+    ) -> None:
+        """The rest is published, and each batch of it is in doubt once, before it is sent."""
+        begun(*done, deadline=deadline)
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            deliver()
+        deliver()
+
+        assert cloudwatch.calls() == 2001 - 1000 * len(done)
+        left = [batch for batch in ("api.0", "api.1", "api.2") if batch not in done]
+        assert deliver.doubtful == left
+        [(message, facts), *_] = deliver.notes
+        assert message == (
+            "an earlier version of apitracker began to publish this log and did not record its "
+            "batches: where ours differ, calls count twice or are missing"
+        )
+        assert facts["done"] == done
+        assert len(deliver.notes) == 1 + len(left)
+
+    def test_it_was_finished(
+        self, begun: Callable[..., None], deliver: Deliveries, cloudwatch: CloudWatch
+    ) -> None:
+        """It stays so."""
+        begun("api.0", "api.1", "api.2", finished={"BOOL": True})
+
+        assert deliver().before
+        assert (cloudwatch.requests, deliver.notes) == (0, [])
 
 
 class TestLedgerDown:
