@@ -1,5 +1,5 @@
 """
-Datums: the calls of one metric in one minute, as CloudWatch takes them.
+Datums, as CloudWatch takes them: the calls of one metric in one minute.
 
 Limits are those of PutMetricData in botocore 1.44.5's CloudWatch model, and of its API reference:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html

@@ -1,6 +1,5 @@
 """Counts of log files are published at once: batches that can be gone on with after a failure."""
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -9,7 +8,13 @@ from msgspec import Struct
 
 from apitracker.core.datums import Datum, split_by_age
 from apitracker.errors import ServiceError, UsageError
-from apitracker.tracker.put_metric_data import Batch, Published, UnpublishedError, publish
+from apitracker.tracker.put_metric_data import (
+    Batch,
+    Published,
+    UnpublishedError,
+    fingerprint,
+    publish,
+)
 from apitracker.tracker.retries import Clock, Poster
 
 BATCH_SECONDS: Final = 120.0  # of patience with one batch, its retries included
@@ -39,14 +44,6 @@ def outlook(batches: Iterable[Batch], now: float) -> Outlook:
         calls += sum(datum.calls for datum in taken)
         late += refused
     return Outlook(sent, datums, calls, late)
-
-
-def fingerprint(batches: Iterable[Batch]) -> str:
-    """Name *batches* by what is in them: the same logs, options and rules give the same name."""
-    digest = hashlib.sha256()
-    for batch in batches:
-        digest.update(hashlib.sha256(batch.body).digest())
-    return digest.hexdigest()[:12]
 
 
 def batches_done(resume: str, batches: Sequence[Batch]) -> int:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from apitracker.aws import Client, asking, connection, pages
+from apitracker.core.metric_sets import count_by_set
 from apitracker.core.model import Log
 from apitracker.core.own_calls import Own
 from apitracker.core.recognition import in_words
@@ -28,7 +29,6 @@ from apitracker.tracker.tracking import (
     IN_DOUBT,
     Tracker,
     assemble,
-    count_by_set,
     count_log,
     track,
 )
@@ -155,11 +155,11 @@ def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN40
     if log is None:
         return Redriven(key, done=True, text="a control message")
     counted = count_log(log, tracker.selection, Own.of(tracker.settings))
-    _, excluded = count_by_set(counted, tracker.selection)
+    _, excluded = count_by_set(counted.counts, tracker.selection)
     text = f"{counted.counts.calls - excluded:,} calls"
     if tracker.ledger:
         deadline = tracker.clock.now() + MARGIN
-        finished, marked = ledger.look_up(tracker.ledger, log.id, deadline=deadline)
+        finished, marked = ledger.progress(tracker.ledger, log.id, deadline=deadline)
         if finished:
             text = "was published before"
         elif marked:
