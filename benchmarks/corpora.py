@@ -49,7 +49,7 @@ class Corpora:
             if name == "real":
                 _repeat(REAL, folder, self.bytes)
             else:
-                sample.write(folder, events=self.bytes // 1_317, days=1)
+                sample.write_trail(folder, events=self.bytes // 1_317, days=1)
         return folder
 
     def part(self, name: str, of: int, nth: int = 0) -> Path:

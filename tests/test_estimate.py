@@ -691,7 +691,7 @@ def run(*args: object, **environ: str) -> "subprocess.CompletedProcess[str]":
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic trail."""
     folder = tmp_path_factory.mktemp("estimate") / "trail"
-    sample.write(folder, events=2_000)
+    sample.write_trail(folder, events=2_000)
     return folder
 
 

@@ -20,7 +20,7 @@ LAMBDA = "lambda.amazonaws.com"
 STS = "sts.amazonaws.com"
 S3 = "s3.amazonaws.com"
 DATA: dict[str, dict[str, Any]] = json.loads(
-    Path(quotas.__file__).with_name(quotas.DATA).read_bytes()
+    Path(quotas.__file__).with_name(quotas.QUOTAS_FILE).read_bytes()
 )["services"]
 MODELS = {"monitoring": "cloudwatch"}
 """The services that botocore names otherwise than eventSource does."""

@@ -342,10 +342,10 @@ def sample(  # noqa: PLR0913 - options of a command
       apitracker sample trail --until 2026-10-31
       apitracker sample trail --events 1000000 --days 30 --broken 5
     """
-    from apitracker.synthetic.trail import write
+    from apitracker.synthetic.trail import write_trail
 
     end = datetime.now(UTC) if until is None else datetime.fromtimestamp(until, UTC)
-    written = write(folder, events=events, days=days, seed=seed, broken=broken, until=end)
+    written = write_trail(folder, events=events, days=days, seed=seed, broken=broken, until=end)
     start = int(written.incident.start.timestamp())
     say(
         f"{folder}: wrote {written.logs - written.insight_logs:,} logs;"

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 
 from apitracker.core.names import undated
 
-DATA: Final = "quotas.json"
+QUOTAS_FILE: Final = "quotas.json"
 
 
 class Quota(Struct, frozen=True):
@@ -156,7 +156,7 @@ def describe_quota(quota: Quota) -> Iterator[str]:
 
 @cache
 def _load_services() -> dict[str, _Service]:
-    text = resources.files(__package__).joinpath(DATA).read_bytes()
+    text = resources.files(__package__).joinpath(QUOTAS_FILE).read_bytes()
     return msgspec.json.decode(text, type=_Table).services
 
 
