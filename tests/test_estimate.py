@@ -112,7 +112,7 @@ TEN_DAYS: dict[tuple[str, int], int] = {
 
 
 def test_by_hand() -> None:
-    """Each item of ten days is what it comes to by hand, to the cent."""
+    """Each item of ten days is equal to that worked out by hand, to the cent."""
     found = estimated(TEN_DAYS)
 
     assert found.sample.calls == 24_000_005
@@ -150,7 +150,7 @@ def test_by_hand() -> None:
 
 
 def test_the_likely_charge_is_read_first() -> None:
-    """Before any table stands what is likely to be charged, with metrics by the hour."""
+    """The likely charge, with metrics by the hour, stands before any table."""
     head, *_ = "\n".join(format_estimate(estimated(TEN_DAYS), "table")).split("\n\n")
 
     times = "2026-09-22T12:00:00Z to 2026-10-02T11:59:59Z"
@@ -244,7 +244,7 @@ def test_only_what_is_published_is_claimed() -> None:
 
 
 def test_data_events_are_no_copies() -> None:
-    """A trail of its own has no data events; the tracker counts what another trail delivers."""
+    """A trail of its own has no data events; the tracker counts those of another trail."""
     found = estimated({("A", 0): 1, ("A", DAY - 1): 1}, eventCategory="Data")
 
     assert (found.volume.calls, found.volume.management, found.volume.files) == (60, 0, 0)
@@ -252,7 +252,7 @@ def test_data_events_are_no_copies() -> None:
 
 
 def test_the_last_month_of_a_long_sample() -> None:
-    """What is more than 30 days older than the last call is left out, and that is said."""
+    """Calls more than 30 days older than the last one are left out, with a warning."""
     found = estimated({("Old", 0): 7, ("A", DAY): 1, ("A", 31 * DAY - 1): 2})
 
     assert (found.sample.calls, found.sample.left_out, found.volume.calls) == (3, 7, 3)
@@ -304,7 +304,7 @@ def test_the_unit_of_a_day() -> None:
 
 
 def test_what_is_beyond_the_budget() -> None:
-    """What comes when the budget is spent stands in as few metrics as there are services of it."""
+    """Overflow of the budget is in as few metrics as it has services."""
     calls = {(f"Api{n}", n): 1 for n in range(5_500)} | {("Api0", MONTH - 1): 1}
     rows: dict[Row, int] = {}
     for (name, second), n in calls.items():
@@ -322,7 +322,7 @@ def test_what_is_beyond_the_budget() -> None:
 
 
 def test_others_take_requests_where_they_are() -> None:
-    """A payload takes another request for what is beyond the budget, if it has some of it."""
+    """A payload takes another request for its calls beyond the budget, if it has any."""
     busy = {(f"Api{n}", minute * 60 + n): 1 for n in range(10) for minute in range(24 * 60)}
     ends = {("Api0", DAY - 1): 1}
 
@@ -335,7 +335,7 @@ def test_others_take_requests_where_they_are() -> None:
 
 
 def test_the_predecessor_has_no_rules() -> None:
-    """Version 0.1.1 publishes what rules leave out here."""
+    """Version 0.1.1 publishes the calls that rules leave out here."""
     calls = {("A", 0): 9, ("B", 60): 1, ("B", DAY - 1): 1}
 
     found = estimated(calls, MetricSelection(exclude="eventName=A"))
@@ -368,7 +368,7 @@ def test_saturation_in_the_end() -> None:
 
 
 def test_nothing_is_left_to_see() -> None:
-    """In a whole month there is what was seen, and of nothing there is nothing."""
+    """In a whole month nothing is unseen, and of nothing there is nothing."""
     assert expected_distinct([1, 1, 5], 720, 720) == Range(3, 3, 3)
     assert expected_distinct([], 10, 720) == Range(0, 0, 0)
 
@@ -416,7 +416,7 @@ def test_more_calls_never_take_less(
     """
     More calls in the same time never are fewer metrics, requests, invocations, bytes or dollars.
 
-    What is likely or at most may shrink: whoever has seen more guesses less.
+    The likely and the highest number may shrink: a larger sample leaves less to guess.
     """
     some, all_ = Counter({**calls, **ENDS}), Counter({**calls, **ENDS})
     all_.update(more)
@@ -455,7 +455,7 @@ def test_metrics_are_those_that_are_published(
 
 @given(st.sampled_from(sorted(PRICES.prices)), st.integers(0, 10**9), st.integers(0, 10**9))
 def test_a_price_adds_up(name: str, one: int, two: int) -> None:
-    """What comes later costs what both cost together, less what came first; more is never less."""
+    """The second of two quantities costs their sum less the first; more never costs less."""
     price = PRICES.prices[name]
 
     assert price.cost(one) + price.cost(two, after=one) == price.cost(one + two)
@@ -472,7 +472,7 @@ def test_every_price_has_a_source() -> None:
 
 
 def test_the_page_says_the_same_prices() -> None:
-    """What the page says that a metric and an alarm cost is what the table says."""
+    """The page has the same prices of a metric and an alarm as the table."""
     script = (PRICES_FILE.parents[1] / "page/static/usage.js").read_text()
     said = dict(re.findall(r"const (\w+)_DOLLARS = ([0-9.]+);", script))
 
@@ -483,7 +483,7 @@ def test_the_page_says_the_same_prices() -> None:
 
 
 def test_prices_of_ones_own(tmp_path: Path) -> None:
-    """A file's prices go before the package's; what it does not have stays."""
+    """A file's prices go before the package's; the others stay."""
     table = json.loads(PRICES_FILE.read_bytes())
     metric = {**table["prices"]["metric"], "tiers": [[None, 0.5]]}
     path = tmp_path / "prices.json"
@@ -524,7 +524,7 @@ PRICE = {"unit": "x", "per": 1, "tiers": [[None, "1"]], "source": "https://aws.a
     ],
 )
 def test_bad_prices(prices: Json, fault: str, tmp_path: Path) -> None:
-    """What is no price is refused by the file's name, and the fault."""
+    """A bad price is an error with the name of the file, and the fault."""
     path = tmp_path / "prices.json"
     path.write_text(json.dumps({"region": "r", "date": "d", "prices": prices}))
 
@@ -534,7 +534,7 @@ def test_bad_prices(prices: Json, fault: str, tmp_path: Path) -> None:
 
 
 def test_no_prices(tmp_path: Path) -> None:
-    """A file that is not there, or no JSON, is wrong usage."""
+    """A file that is not there, or is not JSON, is wrong usage."""
     (tmp_path / "bad").write_bytes(b"\xff{")
 
     with pytest.raises(UsageError, match="cannot be read: No such file"):
@@ -569,9 +569,9 @@ def tracker(poster: Connection, clock: FakeClock) -> Tracker:
 
 def test_a_budget_that_is_reached(cloudwatch: CloudWatch, tracker: Tracker, tmp_path: Path) -> None:
     """
-    Of 12,000 callers in an hour the estimate says what the budget leaves, and that is published.
+    Of 12,000 callers in an hour as many are published as the estimate leaves within the budget.
 
-    A payload is a minute, as the estimate has it.
+    A payload is a minute, as in the estimate.
     """
     begin = int(NOW) // HOUR * HOUR - HOUR
     records = [
@@ -656,7 +656,7 @@ def test_records_are_weighed(tmp_path: Path) -> None:
             separators=(",", ":"),
         ),
     ],
-    ids=["indented", "of LookupEvents", "with what is no call"],
+    ids=["indented", "of LookupEvents", "with an insight"],
 )
 def test_what_is_not_weighed(tmp_path: Path, text: str) -> None:
     """A log with more in it than records of calls says nothing of their length."""
@@ -668,7 +668,7 @@ def test_what_is_not_weighed(tmp_path: Path, text: str) -> None:
 
 
 def test_standard_input_is_not_weighed(tmp_path: Path) -> None:
-    """What cannot be read again is not."""
+    """Standard input cannot be read again, and so is not weighed."""
     path = tmp_path / "log.json"
     path.write_text(json.dumps({"Records": [record(1, NOON)]}, separators=(",", ":")))
     log = read(Found(str(path), 1), make_query(MetricSelection(), ALL, MAX))
@@ -717,7 +717,7 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_table_is_aligned(trail: Path) -> None:
-    """Every row of figures ends in the same column, and totals are the sums of what is shown."""
+    """Every row of figures ends in the same column, and totals are the sums of the rows."""
     done = run(trail, "--metrics", "api,callers")
 
     rows = [line for line in done.stdout.splitlines() if re.search(r"\d\.\d\d$", line)]
@@ -752,7 +752,7 @@ def test_json_is_the_same_estimate(trail: Path) -> None:
 
 
 def test_options(trail: Path, tmp_path: Path) -> None:
-    """Settings, times and prices are those given; what cannot be is wrong usage."""
+    """Settings, times and prices are those given; impossible ones are wrong usage."""
     path = tmp_path / "prices.json"
     table = json.loads(PRICES_FILE.read_bytes())
     table["region"] = "moon-1"
@@ -772,7 +772,7 @@ def test_options(trail: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_record_is_shown(tmp_path: Path) -> None:
-    """Whatever a caller writes, an estimate is figures."""
+    """An estimate has nothing but figures, even of hostile records."""
     hostile = "\x1b[2J<script>"
     records = [record(n, NOON + n, eventName=hostile, awsRegion=hostile) for n in range(3)]
     (tmp_path / "log.json").write_text(json.dumps({"Records": records}))

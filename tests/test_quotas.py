@@ -239,3 +239,18 @@ def test_an_import_reads_no_file() -> None:
     )
 
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("module", ["apitracker.cli.main", "apitracker.tracker.handler"])
+def test_only_answers_load_quotas(module: str) -> None:
+    """Neither help nor the Lambda loads quotas, the scenario or prices."""
+    script = (
+        f"import sys, {module}\n"
+        "print([m for m in sys.modules if m.startswith(('apitracker.costs', 'apitracker.synth'))"
+        " or m == 'apitracker.core.quotas'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("[]\n", "")

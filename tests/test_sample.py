@@ -217,7 +217,7 @@ def test_records_have_the_size_of_real_ones(trail: Trail) -> None:
 
 
 def test_records_have_the_shape_of_real_ones(trail: Trail) -> None:
-    """What every call carries is there, in CloudTrail's order."""
+    """Every call has the fields of a real one, in CloudTrail's order."""
     order = [
         "eventVersion",
         "userIdentity",
@@ -420,7 +420,7 @@ def test_duplicates_are_in_other_objects(trail: Trail) -> None:
 
 
 def test_insights_have_a_folder_of_their_own(trail: Trail) -> None:
-    """Insight records are no calls, open and close the incident, and lie beside the trail."""
+    """Insight records are not calls, open and close the incident, and lie beside the trail."""
     insights = {
         key: records for key, records in trail.objects.items() if "/CloudTrail-Insight/" in key
     }
@@ -435,7 +435,7 @@ def test_insights_have_a_folder_of_their_own(trail: Trail) -> None:
 
 
 def test_digests_list_the_objects_and_hold_no_records(trail: Trail) -> None:
-    """A day's digest in each place names what was delivered there, and nothing is left out."""
+    """A day's digest in each place names every object that was delivered there."""
     listed = [
         log["s3Object"]
         for key, packed in files(trail.folder).items()
@@ -447,7 +447,7 @@ def test_digests_list_the_objects_and_hold_no_records(trail: Trail) -> None:
 
 @pytest.mark.parametrize("broken", [0, 1, 7, 40])
 def test_exactly_so_many_elements_are_broken(tmp_path: Path, broken: int) -> None:
-    """As many elements as asked for are no records, spread over objects."""
+    """As many elements as asked for are not records, spread over objects."""
     trail = read(tmp_path, sample.write_trail(tmp_path, events=3_000, broken=broken))
     bad = {
         key: sum(not usable(record) for record in records) for key, records in trail.objects.items()

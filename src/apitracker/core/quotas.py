@@ -78,7 +78,7 @@ class _Service(Struct, frozen=True, forbid_unknown_fields=True):
     """
     The quotas of a service by one page: the first row that holds an API is the API's.
 
-    *about* are remarks for whoever maintains the file.
+    *about* are remarks for maintainers of the file.
     """
 
     source: str

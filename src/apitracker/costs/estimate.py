@@ -251,7 +251,7 @@ def _alternatives(volume: Volume, prices: Prices) -> Iterator[Alternative]:
         predecessor.add(API.name, "metric", volume.predecessor_metrics, hours=hours)
         predecessor.add(API.name, "putMetricData", volume.predecessor_requests)
         sent = f"the set api, by {volume.predecessor_requests:,} requests; without function and log"
-        unbounded = "there is no budget of metrics, and what is delivered again counts again"
+        unbounded = "there is no budget of metrics, and a log that is delivered again counts again"
         yield Alternative("version 0.1.1", *sum_dollars(predecessor.items), [sent, unbounded])
 
 
@@ -259,7 +259,7 @@ def _warnings(span: Span) -> Iterator[str]:
     if span.seconds < DAY:
         yield (
             f"The sample has only {_length(span)}, and the figures take the month for more of the"
-            " same: give a day at least, and better a week."
+            " same: use a day at least, and better a week."
         )
     if span.left_out:
         yield (
@@ -288,7 +288,7 @@ def _notes(volume: Volume, costs: Bill, budget: int) -> Iterator[str]:
                 f" ${item.at_most:,}; the rest is in __other__."
             )
     seen = ", ".join(f"{each.sought.low:,} of {each.name}" for each in volume.sets)
-    yield f"Metrics seen: {seen}. Likely is what Chao2 expects in 30 days."
+    yield f"Metrics seen: {seen}. Likely is the number that Chao2 expects in 30 days."
     yield (
         "AWS charges a metric for the hours in which it has data, as far as is known: the likely"
         f" metrics come to ${costs.metrics_by_hour:,}, and for whole months to"

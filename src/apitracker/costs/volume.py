@@ -75,7 +75,7 @@ class Span(Struct, frozen=True, rename="camel"):
 
 class SetVolume(Struct, frozen=True, rename="camel"):
     """
-    A metric set in a month: its *metrics*, as far as the budget goes, and its *requests*.
+    A metric set in a month: its *metrics* within the budget, and its *requests*.
 
     *sought* is the number of metrics without a budget. *calls* are those that it counts.
     *metric_hours* are the hours in which a metric has data, added up over all metrics, and
@@ -310,7 +310,7 @@ def _bounded(
 
 
 def _predecessor_requests(counts: Counts, payloads: Mapping[DeliveryWindow, int]) -> int:
-    """Return the requests of version 0.1.1, which has a datum for each metric and second."""
+    """Return the requests of version 0.1.1, with a datum for each metric and second."""
     datums = counts.by(("second", "recipientAccountId", "awsRegion", "eventName", "eventSource"))
     each = _windows(Counts(datums.fields, dict.fromkeys(datums.rows, 1)))
     return sum(max(payloads[where], ceil(n / PREDECESSOR_DATUMS)) for where, n in each.items())

@@ -98,7 +98,7 @@ class Kind(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 class Rhythm(Struct, frozen=True, forbid_unknown_fields=True):
     """
-    How much goes on in each of the *hours* of a working day, in UTC.
+    The activity in each of the *hours* of a working day, in UTC.
 
     A day of the *weekend* has that many percent of it.
     """
@@ -175,7 +175,7 @@ class Scene(Struct, frozen=True, eq=False, forbid_unknown_fields=True, rename="c
 
     @property
     def first_caller(self) -> str:
-        """The role of the first part, as the field `caller` has it."""
+        """The role of the first part, in the form of the field `caller`."""
         return f"arn:aws:iam::{self.account}:role/{self.parts[0].caller}"
 
 
@@ -221,12 +221,12 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def culprit(self) -> str:
-        """The role that hammers ec2:DescribeInstances, as the field `caller` has it."""
+        """The role that hammers ec2:DescribeInstances, in the form of the field `caller`."""
         return self.incident.first_caller
 
     @property
     def denied_caller(self) -> str:
-        """The role that the burst of denials is about, as the field `caller` has it."""
+        """The role that the burst of denials is about, in the form of the field `caller`."""
         return self.scenes["denials"].first_caller
 
     def role(self, name: str) -> Actor:

@@ -42,9 +42,7 @@ from apitracker.synthetic.scenario import (
 )
 
 UNTIL = datetime(2026, 10, 31, tzinfo=UTC)
-"""
-Where a trail ends whose figures shall always be the same: a Saturday, after three working days.
-"""
+"""The default end, so that figures stay the same: a Saturday, after three working days."""
 
 MAX_DAYS = 366
 FIRST_END_YEAR = 2014  # CloudTrail began in November 2013
@@ -77,7 +75,7 @@ class Written(NamedTuple):
 
     *logs* are the objects that hold records, *insight_logs* those among them that hold insight
     records only, *digests* are objects without records. *records* is
-    ``calls + duplicates + skipped + rejected``: what any honest count of the trail must find.
+    ``calls + duplicates + skipped + rejected``, as an honest count of the trail must find it.
     *bytes* is the size of all files as they lie on disk, *inflated* that of the JSON in the logs.
     *incident* is the time in which the culprit hammered.
     """
@@ -295,7 +293,7 @@ class _TokenBucket:
         self._second = 0
 
     def take(self, second: int) -> bool:
-        """Let a request through at *second*, which is not before the last one, or do not."""
+        """Return whether a request passes at *second*; seconds never go back."""
         returned = (second - self._second) * self._quota.rate
         self._tokens = min(_at_once(self._quota), self._tokens + returned)
         self._second = second
@@ -357,7 +355,7 @@ class _Cast:
         ]
 
     def _limited(self, scene: Scene, quota: Quota, start: datetime, n: int) -> list[list[_Moment]]:
-        """Choose when each part of *scene* makes its share of *n* calls, by what *quota* allows."""
+        """Share *n* calls of *scene* out to parts and seconds; *quota* fails some of them."""
         bucket = self._buckets.setdefault(scene, _TokenBucket(quota))
         bursts = max(1, round(n / _burst(quota)))
         draw = self._rng.random
@@ -516,7 +514,7 @@ class _Bucket:
         self._day = at
 
     def insights(self, place: Place, records: list[str], at: datetime) -> None:
-        """Deliver insight *records*, which have a folder to themselves."""
+        """Deliver insight *records*, in a folder of their own."""
         self._write_log(place, "CloudTrail-Insight", records, at)
         self.counts["insight_logs"] += 1
         self.counts["skipped"] += len(records)
@@ -659,9 +657,9 @@ def write_trail(  # noqa: PLR0913  each is a choice of its own, by name and with
     Beside the calls there are duplicates, insight records, digests and *broken* elements that
     are not records; `Written` has the number of each. The same arguments write the same bytes; on
     another processor the gzip may come out otherwise, the JSON does not. *until* is cut to whole
-    five minutes. An object is named and filed, as by CloudTrail, by when it was delivered, which is
-    after its events: the last ones of a day lie in the folder of the next. *folder* may exist,
-    and what is in it is left alone. `UsageError` if an argument makes no sense.
+    five minutes. As with CloudTrail, an object is named and filed by the time of its delivery,
+    after its events: the last ones of a day lie in the folder of the next. *folder* may exist;
+    files in it are left alone. `UsageError` if an argument makes no sense.
     """
     _check(folder, events, days, broken, until)
     end = _whole(until)
