@@ -113,6 +113,7 @@ def test_rates(source: str, api: str, rate: int) -> None:
 
     assert found is not None
     assert (found.burst, found.rate) == (None, rate)
+    assert json.dumps(found.rate) == str(rate)
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,13 @@ class _Row(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     rates, *notes* are on single APIs, and *shared_with* puts the other APIs in words.
     """
 
-    rate: float
+    rate: int | float  # a whole number stays one, and is printed as such
     bucket: str = ""
     apis: tuple[str, ...] = ()
     globs: tuple[str, ...] = ()
     but_not: tuple[str, ...] = field(default=(), name="except")
     burst: int | None = None
-    regions: dict[str, float] = {}
+    regions: dict[str, int | float] = {}
     per: str = "account and region"
     shared_with: tuple[str, ...] = ()
     note: str = ""
