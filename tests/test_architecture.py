@@ -32,7 +32,7 @@ KNOWS = {
     "logs": {"errors", "settings", "core", "aws", "logs"},
     "store": {"errors", "settings", "core", "logs", "store"},
     "page": {"errors", "settings", "core", "logs", "store", "page"},
-    "costs": {"errors", "settings", "core", "logs", "costs"},
+    "costs": {"errors", "settings", "core", "tracker", "logs", "costs"},
     "synthetic": {"errors", "settings", "core", "synthetic"},
     "jobs": {
         *("errors", "settings", "core", "tracker", "aws", "operations", "logs", "store"),

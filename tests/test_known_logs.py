@@ -319,7 +319,7 @@ def test_a_log_without_records_makes_a_store(tmp_path: Path) -> None:
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic trail."""
     folder = tmp_path_factory.mktemp("origin") / "trail"
-    sample.write(folder, events=200, days=1)
+    sample.write_trail(folder, events=200, days=1)
     return folder
 
 

@@ -40,7 +40,7 @@ def run(folder: Path, *args: object) -> "subprocess.CompletedProcess[str]":
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a synthetic trail, a log of two calls without a day, and a store of it."""
     made = tmp_path_factory.mktemp("nothing")
-    sample.write(made / "trail", events=300, days=1, until=datetime(2026, 10, 31, tzinfo=UTC))
+    sample.write_trail(made / "trail", events=300, days=1, until=datetime(2026, 10, 31, tzinfo=UTC))
     records = [
         record("Get", "2026-10-01T12:00:00Z"),
         record("Put", "2026-10-01T13:00:00Z", errorCode="AccessDenied"),

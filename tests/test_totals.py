@@ -270,7 +270,7 @@ def test_balances_of_parts_add_up_to_the_whole(a: list[list[Any]], b: list[list[
 @pytest.mark.parametrize("by", [("eventName",), ("second", "caller", "outcome"), ("eventType",)])
 def test_any_number_of_processes_counts_the_same(tmp_path: Path, by: tuple[str, ...]) -> None:
     """One, two or five processes: the same totals and the same balance."""
-    written = sample.write(tmp_path, events=2_000, days=1, seed=5, broken=3)
+    written = sample.write_trail(tmp_path, events=2_000, days=1, seed=5, broken=3)
     question = Question(by, 10_000_000)
 
     def run(processes: int) -> tuple[Counter[Row], Balance]:

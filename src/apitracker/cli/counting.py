@@ -318,23 +318,21 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
-@click.option("--events", default=20_000, show_default=True, help="How many calls.")
-@click.option("--days", default=3, show_default=True, help="Over how many days.")
+@click.option("--events", default=20_000, show_default=True, help="Number of calls.")
+@click.option("--days", default=3, show_default=True, help="Number of days.")
 @click.option("--seed", default=1, show_default=True, help="Another seed is another trail.")
-@click.option("--broken", default=0, show_default=True, help="How many malformed records.")
-@click.option("--until", type=Time(), help="Where it ends.  [default: now]")
+@click.option("--broken", default=0, show_default=True, help="Number of malformed records.")
+@click.option("--until", type=Time(), help="The end of the trail.  [default: now]")
 def sample(  # noqa: PLR0913 - options of a command
     *, folder: Path, events: int, days: int, seed: int, broken: int, until: int | None
 ) -> None:
     """
     Write a synthetic trail that looks real.
 
-    It is laid out as CloudTrail does it in S3.
-
-    Several accounts and regions, days and nights, a throttling incident with a culprit, a burst
-    of denials, sign-ins, duplicates. All of it is invented. It ends now, so that --since 24h finds
-    something in it; with the same --seed and --until the bytes are the same. From 800 calls on the
-    incident is large enough to use up the quota.
+    It has CloudTrail's layout in S3, several accounts and regions, days and nights, a throttling
+    incident with a culprit, a burst of denials, sign-ins, duplicates. All of it is invented. It
+    ends now, so that --since 24h finds calls in it; with the same --seed and --until the bytes are
+    the same. From 800 calls on the incident is large enough to use up the quota.
 
     \b
     Examples:
@@ -342,10 +340,10 @@ def sample(  # noqa: PLR0913 - options of a command
       apitracker sample trail --until 2026-10-31
       apitracker sample trail --events 1000000 --days 30 --broken 5
     """
-    from apitracker.synthetic.trail import write
+    from apitracker.synthetic.trail import write_trail
 
     end = datetime.now(UTC) if until is None else datetime.fromtimestamp(until, UTC)
-    written = write(folder, events=events, days=days, seed=seed, broken=broken, until=end)
+    written = write_trail(folder, events=events, days=days, seed=seed, broken=broken, until=end)
     start = int(written.incident.start.timestamp())
     say(
         f"{folder}: wrote {written.logs - written.insight_logs:,} logs;"

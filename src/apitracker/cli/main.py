@@ -71,7 +71,7 @@ def cli(ctx: click.Context) -> None:
       apitracker top                           the busiest APIs of all time
       apitracker throttles                     who is throttled, and who is behind it
       apitracker denials                       who is denied what
-      apitracker estimate trail                what a tracker of it costs a month
+      apitracker estimate trail                the monthly cost of a tracker of it
     """
     settings, unknown = load(os.environ)
     _require_rules(settings)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     "--prices",
     "table",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Other prices than list prices of us-east-1: a JSON file.",
+    help="A JSON file of prices, instead of list prices of us-east-1.",
 )
 @click.option(
     "--format",
@@ -67,11 +67,11 @@ def estimate(  # noqa: PLR0913 - options of a command
     form: str,
 ) -> None:
     """
-    Estimate what a tracker costs a month.
+    Estimate the monthly cost of a tracker.
 
-    From log files of the account that it is for; a week of them is a good sample. For each item:
-    how much of it a month takes, and dollars. A sample shows not all metrics that a month has, so
-    their number is a range. Metric sets, rules and budget are those of the settings.
+    Give log files of the account that it is for; a week of them is a good sample. Each item has the
+    quantity of a month, and the dollars. A sample does not show all metrics of a month, so their
+    number is a range. Metric sets, rules and budget are those of the settings.
 
     \b
     Examples:
@@ -83,30 +83,20 @@ def estimate(  # noqa: PLR0913 - options of a command
     Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
     3: AWS failed.
     """
-    from apitracker.costs import estimate
-    from apitracker.costs.prices import load as load_prices
-    from apitracker.costs.volume import Scale, make_query
-    from apitracker.tracker.tracking import select_metrics
+    from apitracker.costs.estimate import format_estimate
+    from apitracker.costs.prices import load_prices
+    from apitracker.jobs.estimate import estimate_costs, estimate_query
 
     prices = load_prices(table)
-    chosen = select_metrics(settings if metrics is None else replace(settings, metrics=metrics))
     selection = parse_selection(since, until, where)
-    query = make_query(chosen, selection, settings.max_log_bytes)
-    scale = Scale(settings.max_log_bytes)
-    stream = scale.weigh(read_sources(source, query, settings))
-    counts, balance = merge(results(stream), query)
-    if counts.rows:
-        found = estimate.estimate(
-            counts,
-            chosen,
-            prices,
-            budget=settings.budget,
-            record_bytes=scale.record_bytes,
-        )
-        for line in estimate.lines(found, form):
+    given = settings if metrics is None else replace(settings, metrics=metrics)
+    stream = read_sources(source, estimate_query(selection, given), given)
+    found, balance = estimate_costs(stream, selection, given, prices)
+    if found:
+        for line in format_estimate(found, form):
             click.echo(tables.printable(line) if form == "table" else line)
     else:
-        say_none("no calls were selected", balance, selection)
+        say_none("no calls match", balance, selection)
     report_balance(balance, selected=selection.timed, selection=selection)
     exit_by(balance, selection)
 

@@ -679,7 +679,7 @@ def _throttle(incident: Incident) -> Throttle:
             Outside(caller=o.caller, calls=o.calls, throttled=o.refused) for o in incident.outside
         ],
         awsTriggered=incident.aws_triggered,
-        defaultQuota=[*quotas.describe(quota), quota.source] if quota else [],
+        defaultQuota=[*quotas.describe_quota(quota), quota.source] if quota else [],
     )
 
 

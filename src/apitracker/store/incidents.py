@@ -231,7 +231,7 @@ def _block(incident: Incident, shown: int | None) -> Iterator[str]:
             " operational issue of AWS, whoever called"
         )
     if incident.quota:
-        first, *more = quotas.describe(incident.quota)
+        first, *more = quotas.describe_quota(incident.quota)
         yield f"  default quota, yours may differ: {first}"
         yield from (f"    {line}" for line in (*more, incident.quota.source))
     yield from _callers_table(incident, shown)
