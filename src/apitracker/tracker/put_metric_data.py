@@ -2,6 +2,7 @@
 The exporter to CloudWatch by PutMetricData: cut datums into batches, and send each datum once.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
@@ -103,6 +104,14 @@ def cut_batches(counts: SeriesCounts, metrics: MetricSet) -> list[Batch]:
     ]
 
 
+def fingerprint(batches: Iterable[Batch]) -> str:
+    """Name *batches* by their content: the same logs, options and rules give the same name."""
+    digest = hashlib.sha256()
+    for batch in batches:
+        digest.update(hashlib.sha256(batch.body).digest())
+    return digest.hexdigest()[:12]
+
+
 def request(namespace: str, datums: Sequence[Datum]) -> bytes:
     """Return the body of a PutMetricData request in AWS JSON 1.0."""
     return _encode({"Namespace": namespace, "MetricData": datums})
@@ -149,6 +158,11 @@ class Refusal(Struct, frozen=True):
 
     datum: Datum
     reason: str
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its time is the reason: another datum of the metric would be taken."""
+        return self.reason == OUT_OF_TIME
 
 
 class Published(Struct):
