@@ -80,7 +80,7 @@ def open_failed_events(deployment: Deployment, clock: Clock) -> FailedEvents:
     return FailedEvents(deployment.failed_events, tracker)
 
 
-def redrive(
+def publish_failed(
     failed: FailedEvents, s3: Client, *, dry_run: bool, tell: Callable[[str, str], None]
 ) -> Iterator[Redriven]:
     """
