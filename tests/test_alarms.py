@@ -381,7 +381,7 @@ def test_worked_example_of_an_outcome_in_any_region() -> None:
 def test_an_outcome_is_watched_where_it_is_published(outcome: str, name: str) -> None:
     """What the function publishes of such a call is the metric that the alarm watches."""
     selection = MetricSelection(metrics=("outcomes",))
-    called = {
+    called: dict[str, str | int] = {
         "outcome": outcome,
         "awsRegion": "eu-west-1",
         "eventSource": "ec2.amazonaws.com",
