@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from apitracker import aws as clients
+from apitracker.operations.cloudwatch import list_metrics
 from apitracker.core.selection import ALL
 from apitracker.costs.prices import load_prices
 from apitracker.costs.volume import DAY, MONTH
@@ -115,7 +115,7 @@ def test_what_is_asked_is_what_was_estimated(
     published = [
         metric
         for namespace in (name, f"{name}/Usage")
-        for metric in clients.metrics(client("cloudwatch"), namespace)
+        for metric in list_metrics(client("cloudwatch"), namespace)
     ]
     days = MONTH // DAY
     admissions = asked["UpdateItem"] - invocations - asked["PutMetricData"]

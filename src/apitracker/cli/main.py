@@ -11,10 +11,10 @@ import click
 from click.shell_completion import get_completion_class
 
 from apitracker.cli.counting import count, denials, ingest, sample, throttles, top
+from apitracker.cli.deployed import alarm, dashboard, redrive, verify
 from apitracker.cli.output import FAILED, STOPPED, WRONG, say
-from apitracker.cli.publishing import estimate, publish, reconcile, redrive
+from apitracker.cli.publishing import estimate, publish, reconcile
 from apitracker.cli.showing import report, serve
-from apitracker.cli.watching import alarm, dashboard, verify
 from apitracker.core.selection import is_utf_8, parse_where, require_possible
 from apitracker.errors import (
     ApiTrackerError,

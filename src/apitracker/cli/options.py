@@ -84,7 +84,10 @@ store_option = click.option(
     help="The embedded store.  [default: usage.duckdb, or APITRACKER_STORE]",
 )
 stack_option = click.option(
-    "--stack", default="cloudwatch-api-tracker", show_default=True, help="The name of its stack."
+    "--stack",
+    default="cloudwatch-api-tracker",
+    show_default=True,
+    help="The name of the tracker's stack, or of its function if it has no stack.",
 )
 sources_argument = click.argument("source", nargs=-1, required=True)
 sources_if_any = click.argument("source", nargs=-1)
