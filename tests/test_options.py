@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from tests import real
-from tests.test_cli import record, run, write
+from tests.commands import run
+from tests.records import record, write_log
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a log, ``a.json``, and a store of it."""
-    write(tmp_path / "a.json", record("Get", "1", awsRegion="us-east-1"), record("Put", "2"))
+    write_log(tmp_path / "a.json", record("Get", "1", awsRegion="us-east-1"), record("Put", "2"))
     assert run(tmp_path, "ingest", "a.json").returncode == 0
     return tmp_path
 
@@ -137,7 +138,7 @@ def test_no_field(folder: Path, by: str) -> None:
 )
 def test_rules(folder: Path, setting: str, rule: str, fault: str) -> None:
     """A rule among the settings is checked by whatever command, and named."""
-    done = run(folder, "top", env={f"APITRACKER_{setting}": rule})
+    done = run(folder, "top", **{f"APITRACKER_{setting}": rule})
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"apitracker: APITRACKER_{setting}: {fault}")
