@@ -190,18 +190,19 @@ def top(  # noqa: PLR0913 - options of a command
 
     Exit code 0: done; 2: wrong usage; 3: the store failed.
     """
-    from apitracker.store import database as store
+    from apitracker.store.database import Store
+    from apitracker.store.queries import Ranking, rank
 
     form = choose_format(form, output)
     selection = parse_selection(since, until, where)
     path = path or settings.store
     keep_apart(output, path)
     require_fields((*by, *selection.where), kept=True)  # before the file is looked at
-    with store.Store(path).reading(required=True) as db:
-        rows = store.top(db, by, limit=None if everything else n, selection=selection)
-        covered = coverage(db, path, selection, empty=not rows)
-    print_rows(rows, by, form, output)
-    if not rows:
+    with Store(path).reading(required=True) as db:
+        counts = rank(db, Ranking(by, selection), None if everything else n)
+        covered = coverage(db, path, selection, empty=not counts.rows)
+    print_rows(counts.rows.items(), by, form, output)
+    if not counts.rows:
         say("no calls were selected")
     if covered:
         say(covered)
@@ -281,7 +282,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     """Print the calls that ended with *outcome*, from log files or from the store."""
     from apitracker.jobs.incidents import find_incidents
     from apitracker.jobs.ingest import ingest_query
-    from apitracker.store.incidents import lines
+    from apitracker.store.incident_text import write_incidents
 
     if source and path:
         raise UsageError("give a SOURCE or --store, not both")
@@ -295,15 +296,16 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
         read = read_logs(stream, ingest_query(settings.max_log_bytes), settings)
         found, balance = find_incidents(read, outcome, selection)
     else:
-        from apitracker.store import queries as figures
         from apitracker.store.database import Store
+        from apitracker.store.incidents import query_incidents
 
         require_fields(selection.where, kept=True)  # before the file is looked at
         path = path or settings.store
         with Store(path).reading(required=True) as db:
-            found = figures.incidents(db, outcome, None, selection)
+            found = query_incidents(db, outcome, None, selection)
             covered = coverage(db, path, selection, empty=not found)
-    output.writelines(f"{line}\n" for line in lines(found, form, everything=everything))
+    lines = write_incidents(found, outcome, form, everything=everything)
+    output.writelines(f"{line}\n" for line in lines)
     none = f"no calls were {outcome}"
     if source:
         if not found:

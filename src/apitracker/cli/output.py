@@ -16,7 +16,7 @@ from apitracker.core.times import write
 from apitracker.errors import UsageError
 
 if TYPE_CHECKING:
-    from apitracker.store.database import Connection
+    from apitracker.store.connections import Connection
 
 NAMED: Final = 100  # rejected records that are named one by one
 NAMED_LOGS: Final = 20  # logs that could not be read that are named one by one
@@ -75,9 +75,9 @@ def coverage(db: "Connection", path: Path, selection: Selection, *, empty: bool)
     """
     if not empty and selection.since is None and selection.until is None:
         return ""
-    from apitracker.store.queries import extent
+    from apitracker.store.queries import summarize
 
-    found = extent(db)
+    found = summarize(db)
     if found.first is None or found.last is None:
         return f"{path} has no calls"
     if not empty and selection.is_within(found.first, found.last):

@@ -93,7 +93,7 @@ def report(  # noqa: PLR0913 - options of a command
     Exit code 0: done; 2: wrong usage; 3: the store failed.
     """
     from apitracker.page import report
-    from apitracker.page.views import ask
+    from apitracker.page.views import OpenStore, ask
     from apitracker.store.database import Store
 
     if choose_format(None, output) != "table":
@@ -101,12 +101,13 @@ def report(  # noqa: PLR0913 - options of a command
     selected = parse_selection(since, until, where)
     store = Store(path or settings.store)
     keep_apart(output, store.path)
-    with store.reading(required=True) as db:  # a store that is not there is no empty one
-        covered = coverage(db, store.path, selected, empty=False)
     times = [("since", since), ("until", until)]
     selection = [(name, write("second", time)) for name, time in times if time is not None]
     selection += [("where", text) for text in where]
-    page = report.write(report.gather(partial(ask, store.path), selection))
+    with store.reading(required=True) as db:  # a store that is not there is not an empty one
+        covered = coverage(db, store.path, selected, empty=False)
+        answers = report.gather(partial(ask, OpenStore(store.path, db)), selection)
+    page = report.write_report(answers)
     output.write(page)  # not before there is something: the file is emptied when it is opened
     if covered:
         say(covered)

@@ -20,7 +20,7 @@ from apitracker.costs.expected_distinct import Range
 from apitracker.costs.prices import Prices
 from apitracker.costs.volume import DAY, HOUR, HOURS_A_MONTH, MINUTE, Span, Volume, measure
 from apitracker.tracker.budget import HASH_BYTES
-from apitracker.tracker.emf import UNITS
+from apitracker.tracker.emf import METRIC_UNITS
 
 EVENT_BYTES: Final = 26  # that CloudWatch Logs adds to each event
 
@@ -35,7 +35,7 @@ LINE_BYTES: Final = 2_500  # of an invocation: our line and three of Lambda's
 
 WRITE_BYTES, READ_BYTES = 1_024, 4_096  # of a unit of DynamoDB
 
-OWN_METRICS: Final = len(UNITS)
+OWN_METRICS: Final = len(METRIC_UNITS)
 # The stack: tests/test_estimate.py compares.
 ALARM_METRICS: Final = 15
 DASHBOARDS: Final = 1

@@ -1,4 +1,4 @@
-"""Incidents in log files: they are found in a store that is made for that, and deleted."""
+"""Find incidents in log files, in a store that is made for it and deleted."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,9 +11,9 @@ from apitracker.core.fields import WIDTHS
 from apitracker.core.selection import Selection
 from apitracker.jobs.ingest import ingest
 from apitracker.logs.workers import ReadLog
-from apitracker.store import queries
 from apitracker.store.database import Store
-from apitracker.store.incidents import Incident
+from apitracker.store.incidents import Incident, query_incidents
+from apitracker.store.queries import total
 
 
 def find_incidents(
@@ -22,8 +22,8 @@ def find_incidents(
     """
     Return the incidents of calls that ended with *outcome* in the logs of *stream*.
 
-    The logs were read for an `ingest_query`. The balance says how many records are not of the times
-    of *selection*; the other fields of it only choose which of the calls are refused calls.
+    The logs were read for an `ingest_query`. Times of *selection* select all calls, and the balance
+    says how many are not selected; its other fields select among the refused calls alone.
     """
     times = {field: globs for field, globs in selection.where.items() if field in WIDTHS}
     timed = Selection(selection.since, selection.until, times)
@@ -31,6 +31,6 @@ def find_incidents(
         store = Store(Path(folder) / "incidents.duckdb")
         balance = add_up(ingest(stream, store, mix=True))
         with store.reading() as db:
-            found = queries.incidents(db, outcome, None, selection)
-            selected = queries.totals(db, timed).calls if timed.timed else balance.counted
+            found = query_incidents(db, outcome, None, selection)
+            selected = total(db, timed).calls if timed.timed else balance.counted
     return found, replace(balance, not_selected=balance.counted - selected)
