@@ -51,7 +51,7 @@ def choose_format(form: str | None, output: IO[str]) -> str:
 
 
 def require_other_file(output: IO[str], *inputs: str | Path) -> None:
-    """Raise `UsageError` if *output*, which is emptied when it is opened, is one of *inputs*."""
+    """Raise `UsageError` if *output* is one of *inputs*: it is emptied when it is opened."""
     for each in inputs:
         if Path(output.name).exists() and Path(each).exists() and Path(each).samefile(output.name):
             raise UsageError(f"{output.name}: is an input: name another file with -o")
