@@ -109,7 +109,7 @@ def test_imports_are_seen() -> None:
     """The reader of imports sees them at the top, inside functions, and of modules by name."""
     assert Import("apitracker.errors", "apitracker.errors", "") not in IMPORTS
     assert Import("apitracker.cli.main", "click", "") in IMPORTS
-    assert Import("apitracker.cli.counting", "apitracker.store.database", "Store") in IMPORTS
+    assert Import("apitracker.cli.counts", "apitracker.store.database", "Store") in IMPORTS
     assert Import("apitracker.logs.sources", "apitracker.aws", "") in IMPORTS
     assert Import("apitracker.aws", "boto3", "") in IMPORTS
 

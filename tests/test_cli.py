@@ -388,7 +388,7 @@ def test_nothing_selected(trail: Path) -> None:
 
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
     assert done.stderr == (
-        "no calls were selected\nusage.duckdb has calls of a synthetic trail"
+        "no calls match\nusage.duckdb has calls of a synthetic trail"
         " from 2026-10-29T00:01:57Z to 2026-10-30T23:57:15Z\n"
     )
 
@@ -651,7 +651,7 @@ def test_what_is_read_is_not_written_over(tmp_path: Path, args: list[str], name:
     done = run(tmp_path, *args, "-o", name)
 
     assert done.returncode == 2
-    assert f"{name}: is read: give another file to -o" in done.stderr
+    assert f"{name}: is an input: name another file with -o" in done.stderr
     assert (tmp_path / name).read_bytes() == before
 
 

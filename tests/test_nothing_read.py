@@ -104,7 +104,7 @@ def test_no_call_of_the_time(folder: Path, command: list[str], time: list[str]) 
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"no call is of the time asked for: the logs have calls {SPAN}"
+        f"no call is in the requested time: the logs have calls {SPAN}"
     )
     assert "no calls" not in done.stderr
 
@@ -170,7 +170,7 @@ def test_an_empty_answer_of_a_store(folder: Path) -> None:
     """No row is no failure, and the times that were looked at are said."""
     done = run(folder, "top", "--where", "eventName=Nothing")
 
-    assert (done.returncode, done.stderr) == (0, "no calls were selected\n" + COVERED)
+    assert (done.returncode, done.stderr) == (0, "no calls match\n" + COVERED)
 
 
 def test_a_report_says_which_times_the_store_covers(folder: Path, tmp_path: Path) -> None:

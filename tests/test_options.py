@@ -113,7 +113,7 @@ class TestEnding:
 
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
-            "apitracker: x.json: a report is HTML: name the file so, as in usage.html\n"
+            "apitracker: x.json: a report is HTML: name it accordingly, like usage.html\n"
         )
         assert not (folder / "x.json").exists()
 
@@ -189,7 +189,7 @@ class TestField:
             (
                 "left out: 9 files of other services (4 of Config, 1 of GuardDuty, 1 of WAFLogs, "
                 "1 of elasticloadbalancing, 1 of vpcdnsquerylogs, 1 of vpcflowlogs); "
-                "they are read when their folder is named"
+                "name their folder to read them"
             ),
             "1 logs; 2 records: 2 counted, 0 duplicate, 0 skipped, 0 rejected",
         ]

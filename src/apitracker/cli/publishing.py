@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from apitracker.cli.inputs import read_sources
 from apitracker.cli.options import (
     Time,
-    choosing,
     format_option,
     metrics_option,
+    selection_options,
     sources_argument,
     stack_option,
 )
-from apitracker.cli.output import INCOMPLETE, NAMED, exit_by, report_balance, say, say_none
+from apitracker.cli.output import INCOMPLETE, NAMED_RECORDS, exit_by, report_balance, say, say_none
 from apitracker.core import tables
 from apitracker.core.balance import Balance
 from apitracker.core.counting import Query
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.command()
 @sources_argument
 @metrics_option
-@choosing
+@selection_options
 @click.option(
     "--prices",
     "table",
@@ -171,7 +171,7 @@ def publish(  # noqa: PLR0913 - options of a command
     elif outlook.batches:
         progress = _progress(len(batches))
         published = send_batches(batches, poster, clock, begin=begin, progress=progress)
-        for refusal in published.refused[:NAMED]:
+        for refusal in published.refused[:NAMED_RECORDS]:
             if not refusal.is_late:
                 say(f"{refusal.datum.metric_name}: not published: {refusal.reason}")
         say(
