@@ -12,6 +12,7 @@ from apitracker.core.outcomes import classify
 from apitracker.core.records import decode
 from apitracker.core.selection import ALL
 from apitracker.core.tally import group
+from apitracker.errors import LogError
 from apitracker.logs.sources import Found
 from apitracker.logs.totals import Balance, total
 from apitracker.logs.workers import read_log
@@ -88,7 +89,7 @@ def test_service_linked_roles_are_not_blamed() -> None:
     assert [(o.caller, o.calls, o.refused) for o in incident.outside] == [(role + linked, 900, 0)]
 
 
-@pytest.mark.parametrize("name", ["minio.json", "s3.json", "sqs.json"])
+@pytest.mark.parametrize("name", ["minio.json", "s3.json"])
 def test_notices_are_rejected(name: str) -> None:
     """A notice to a function or a queue is no call, whoever sends it."""
     decoded = read(FIELD / "notices" / name)
@@ -96,6 +97,12 @@ def test_notices_are_rejected(name: str) -> None:
     assert decoded.calls == []
     (rejected,) = decoded.rejected
     assert rejected.reason.startswith("is a notice of ")
+
+
+def test_an_event_of_a_queue_is_named() -> None:
+    """An event of SQS holds notices, and no record: it is refused for what it is."""
+    with pytest.raises(LogError, match=r"is an event of SQS, which holds notices"):
+        read(FIELD / "notices" / "sqs.json")
 
 
 def test_error_codes() -> None:

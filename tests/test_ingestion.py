@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from apitracker.core.selection import Selection
 from apitracker.core.tally import Row
+from apitracker.errors import SourceError
 from apitracker.jobs import ingest as ingestion
 from apitracker.logs.sources import Found, find
 from apitracker.logs.totals import Balance, total
@@ -74,7 +75,10 @@ def count(source: Path, by: tuple[str, ...], selection: Selection | None = None)
     """Count the logs of *source*, and keep nothing."""
     asked = Question(by, MAX, selection or Selection())
     founds = find(str(source), since=asked.selection.since, until=asked.selection.until)
-    return total(read_all(founds, asked, processes=1), asked, Balance())
+    try:
+        return total(read_all(founds, asked, processes=1), asked, Balance())
+    except SourceError:  # no log is of that time
+        return Counter()
 
 
 def ingest(source: Path, path: Path, *, processes: int = 1) -> Balance:

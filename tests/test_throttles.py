@@ -661,7 +661,7 @@ def test_files_and_store_print_the_same(trail: Path, command: str, form: str) ->
     assert (files.returncode, store.returncode) == (0, 0)
     assert store.stderr == (
         "usage.duckdb has calls of a synthetic trail"
-        " from 2026-10-28T00:00:09Z to 2026-10-30T23:59:57Z\n"
+        " from 2026-10-28T00:00:14Z to 2026-10-30T23:59:57Z\n"
     )
     assert files.stdout == store.stdout
     assert "276 logs; 14,175 records: 14,038 counted (374 not selected)" in files.stderr
