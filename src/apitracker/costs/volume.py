@@ -17,7 +17,7 @@ from apitracker.core.balance import Balance
 from apitracker.core.compression import inflate
 from apitracker.core.counting import PartialCount, Query
 from apitracker.core.counts import Counts
-from apitracker.core.documents import HEAD
+from apitracker.core.cutting import HEAD
 from apitracker.core.fields import WIDTHS
 from apitracker.core.metric_sets import (
     ABSENT,
