@@ -229,10 +229,12 @@ def by_series(counts: Counts, metrics: MetricSet) -> SeriesCounts:
         names = [metrics.metric] * len(counts.rows)
     columns = [_published(counts.texts(field)) for field in metrics.dimensions]
     series = map(_series, zip(_published(names), zip(*columns, strict=True), strict=True))
-    found: SeriesCounts = {}
-    keys = zip(series, counts.times("second"), strict=True)
-    for key, calls in zip(keys, counts.rows.values(), strict=True):
-        found[key] = found.get(key, 0) + calls
+    keys = list(zip(series, counts.times("second"), strict=True))
+    found: SeriesCounts = dict(zip(keys, counts.numbers, strict=True))
+    if len(found) < len(keys):  # some rows are of one series
+        found = dict.fromkeys(keys, 0)
+        for key, calls in zip(keys, counts.numbers, strict=True):
+            found[key] += calls
     return found
 
 

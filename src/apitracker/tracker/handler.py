@@ -9,7 +9,6 @@ import gc
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol
@@ -180,11 +179,9 @@ def _lags(done: Tracked, now: float) -> list[float]:
     """Return how many seconds ago calls were made, for percentiles."""
     if done.before:
         return []
-    seconds: Counter[float] = Counter()
-    counts = done.counted.counts
-    for second, calls in zip(counts.times("second"), counts.numbers, strict=True):
-        seconds[round(now - second, 3)] += calls
-    return spread(seconds)
+    counts = done.counted.counts.by(("second",))
+    seconds = zip(counts.times("second"), counts.numbers, strict=True)
+    return spread({round(now - second, 3): calls for second, calls in seconds})
 
 
 def _log(level: str, message: str, **facts: object) -> None:
