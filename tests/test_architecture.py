@@ -203,6 +203,7 @@ def test_the_tracker_has_no_libraries_but_those_of_the_core() -> None:
     assert used - allowed == {"xxhash"}
     public = {name for name in modules if not name.startswith("_")}
     assert public - allowed - {"typing_extensions"} == set()
+    assert "asyncio" not in modules  # it takes as long as all of the others
 
 
 def test_front_door() -> None:

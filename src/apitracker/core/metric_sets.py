@@ -1,4 +1,4 @@
-"""Metric sets, which are chosen by name, and the rules that keep calls out of them."""
+"""Metric sets to choose by name, and the rules that keep calls out of them."""
 
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -14,7 +14,7 @@ from apitracker.errors import UsageError
 
 USAGE: Final = "/Usage"  # behind a namespace: the place of counts that are not by API
 OVERFLOW: Final = "__other__"  # stands for the value that varies, beyond the budget of metrics
-ABSENT: Final = "-"  # what the predecessor publishes for a missing value
+ABSENT: Final = "-"  # stands for a missing value, as the predecessor publishes it
 CALLS: Final = "Calls"
 OUTCOMES: Final = {"throttled": "Throttled", "denied": "Denied", "failed": "Failed"}
 

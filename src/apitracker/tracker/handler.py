@@ -73,7 +73,7 @@ def make_tracker(environ: Mapping[str, str]) -> Tracker:
 
 
 def _fit(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Complete *settings* by the function's memory and ARN, which Lambda gives in *environ*."""
+    """Complete *settings* by the function's memory and ARN from the *environ* of Lambda."""
     if memory := int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)):
         # A longer log is refused by name. Without that Lambda kills the function, and no line of
         # its log says why.
