@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from tests.real import DATA
+from tests.stores import QUERY
 
-from apitracker.core.model import Decoded, Log
+from apitracker.core.fields import Row, rows
+from apitracker.core.model import Call, Decoded, Log
 from apitracker.core.outcomes import classify
-from apitracker.core.records import decode
+from apitracker.core.records import parts
 from apitracker.core.selection import ALL
-from apitracker.core.tally import group
+from apitracker.jobs.incidents import find_incidents
 from apitracker.logs.sources import Found
-from apitracker.logs.totals import Balance, total
-from apitracker.logs.workers import read_log
-from apitracker.store.incidents import around, incidents, question
+from apitracker.logs.workers import read as read_found
 
 FIELD = DATA / "field"
 
@@ -23,8 +23,14 @@ pytestmark = pytest.mark.skipif(not FIELD.is_dir(), reason=f"{FIELD} is not here
 
 
 def read(path: Path) -> Decoded:
-    """What the log at *path* decodes to."""
-    return decode(Log.of(path.name, path.read_bytes()))
+    """The log at *path*, decoded; it is small enough for one part."""
+    (decoded,) = parts(Log.of(path.name, path.read_bytes()))
+    return decoded
+
+
+def group(calls: list[Call], by: tuple[str, ...]) -> Counter[Row]:
+    """How many of *calls* have the same values of the fields *by*."""
+    return Counter(rows(calls, by))
 
 
 def test_failed_sign_ins() -> None:
@@ -48,7 +54,7 @@ def test_people_and_roles_are_told_apart() -> None:
     provider = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.us-east-1.amazonaws.com"
     cluster = f"{provider}/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 
-    assert group(calls, ["caller"]) == {
+    assert group(calls, ("caller",)) == {
         ("u-1",): 1,
         ("u-2",): 1,
         ("anna@example.com",): 1,
@@ -72,11 +78,7 @@ def test_people_and_roles_are_told_apart() -> None:
 def test_service_linked_roles_are_not_blamed() -> None:
     """Of 1,020 calls 900 do not use up EC2's limits: the scanner is first among the others."""
     path = FIELD / "service-linked" / "log.json"
-    asked = question(ALL, 10_000_000)
-    reading = read_log(Log.of(path.name, path.read_bytes()), Found(path.name, -1), asked)
-    counts = total([reading], asked, Balance())
-
-    (incident,) = incidents(around(counts, asked.by, ALL, "throttled"), "throttled")
+    (incident,), _ = find_incidents([read_found(Found(str(path), 0), QUERY)], "throttled", ALL)
 
     role = "arn:aws:iam::111122223333:role/"
     linked = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
@@ -115,5 +117,5 @@ def test_security_hub() -> None:
     path = FIELD / "errorcodes" / "securityhub.json"
     calls = read(path).calls
 
-    assert Counter(group(calls, ["outcome"])) == {("denied",): 1}
+    assert group(calls, ("outcome",)) == {("denied",): 1}
     assert json.loads(path.read_bytes())["errorCode"] == "InvalidAccessException"
