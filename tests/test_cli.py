@@ -56,7 +56,7 @@ def calls(text: str) -> int:
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic trail in ``trail``, and a store of it; the folder that both are in."""
     folder = tmp_path_factory.mktemp("cli")
-    sample.write(folder / "trail", events=2_000, days=2, seed=2)
+    sample.write_trail(folder / "trail", events=2_000, days=2, seed=2)
     assert run(folder, "ingest", "trail").returncode == 0
     return folder
 

@@ -53,7 +53,7 @@ for at in range(0, len(founds), 20):
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic trail with duplicates, insights and malformed records."""
     folder = tmp_path_factory.mktemp("sample") / "trail"
-    sample.write(folder, events=3_000, days=2, seed=3, broken=4)
+    sample.write_trail(folder, events=3_000, days=2, seed=3, broken=4)
     return folder
 
 
@@ -61,7 +61,7 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long_trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trail that takes a while."""
     folder = tmp_path_factory.mktemp("sample") / "long"
-    sample.write(folder, events=60_000, days=3, seed=4)
+    sample.write_trail(folder, events=60_000, days=3, seed=4)
     return folder
 
 
