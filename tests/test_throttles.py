@@ -31,7 +31,7 @@ from apitracker.store.incidents import (
     query_incidents,
 )
 from apitracker.synthetic import trail as sample
-from apitracker.synthetic.scenario import CULPRIT, DENIED_CALLER
+from apitracker.synthetic.scenario import load_scenario
 
 NOON = 1_688_990_400  # 2023-07-10T12:00:00Z
 ROLE = "arn:aws:iam::111122223333:role/"
@@ -90,7 +90,7 @@ both = pytest.mark.parametrize("find", [of_files, of_store])
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a synthetic trail in ``trail`` and a store of it."""
     folder = tmp_path_factory.mktemp("throttles")
-    sample.write(folder / "trail")
+    sample.write_trail(folder / "trail")
     assert run(folder, "ingest", "trail").returncode == 0
     return folder
 
@@ -611,12 +611,14 @@ def test_sample_names_the_culprit_and_the_denied(trail: Path, source: list[str])
     denied = json.loads(run(trail, "denials", *source, "--format", "json").stdout)
 
     assert throttled[0]["eventName"] == "DescribeInstances"
-    assert throttled[0]["callers"][0]["caller"] == CULPRIT
+    assert throttled[0]["callers"][0]["caller"] == load_scenario().culprit
     victims = sorted(throttled[0]["callers"], key=lambda c: c["throttled"] / c["calls"])
-    assert victims[0]["caller"] == CULPRIT  # who is seldom throttled itself
+    assert victims[0]["caller"] == load_scenario().culprit  # who is seldom throttled itself
     assert throttled[0]["defaultQuota"]["burst"] == 100
     assert throttled[0]["worstSecond"]["calls"] > 100 + 20
-    assert [incident["callers"][0]["caller"] for incident in denied[:9]] == [DENIED_CALLER] * 9
+    assert [incident["callers"][0]["caller"] for incident in denied[:9]] == [
+        load_scenario().denied_caller
+    ] * 9
 
 
 def test_no_quota_is_printed_beside_fewer_calls(trail: Path) -> None:
