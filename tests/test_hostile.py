@@ -258,7 +258,7 @@ def test_the_store_agrees(tmp_path: Path) -> None:
     counts, balance = merge(results(read), query)
     fields = [field for field in BY if field in KNOWN]
     with store.reading() as db:
-        assert dict(rank(db, Ranking(fields)).rows) == counts.by(fields).rows
+        assert dict(rank(db, Ranking(tuple(fields))).rows) == counts.by(fields).rows
     assert kept == balance
     assert kept.holds
 
