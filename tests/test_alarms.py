@@ -4,13 +4,12 @@ import re
 from contextlib import ExitStack
 from typing import Any
 
-import boto3
 import botocore.session
 import pytest
-from botocore.stub import Stubber
 from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.answers import answering
 
 from apitracker.core.counts import Counts
 from apitracker.core.metric_sets import OUTCOMES, MetricSelection
@@ -220,20 +219,15 @@ DEPLOYED = Deployment(
 def looked(*answers: tuple[str, str, dict[str, Any]], source: str = "ec2.amazonaws.com") -> Seen:
     """What is seen where AWS gives these answers, by service and operation."""
     with ExitStack() as stack:
-        made = {}
-        for service in ("cloudwatch", "cloudformation", "lambda"):
-            client = boto3.session.Session(
-                aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-west-1"
-            ).client(service)
-            stubber = stack.enter_context(Stubber(client))
-            stack.callback(client.close)
-            for _, operation, answer in (each for each in answers if each[0] == service):
-                if "code" in answer:
-                    stubber.add_client_error(operation, answer["code"], "No.")
-                else:
-                    stubber.add_response(operation, answer)
-            made[service] = client
-        return alarms.look_at_tracker(source, "API-COUNT", "tracker", made.__getitem__)
+        makers = {
+            service: stack.enter_context(
+                answering(service, *(each[1:] for each in answers if each[0] == service))
+            )
+            for service in ("cloudwatch", "cloudformation", "lambda")
+        }
+        return alarms.look_at_tracker(
+            source, "API-COUNT", "tracker", lambda service: makers[service](service)
+        )
 
 
 def test_what_may_not_be_seen() -> None:

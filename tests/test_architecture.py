@@ -192,6 +192,20 @@ def test_importing_the_command_line_is_cheap() -> None:
     assert set() == modules & {"duckdb", "boto3", "botocore", "numpy"}
 
 
+def test_the_tracker_has_no_libraries_but_those_of_the_core() -> None:
+    """The Lambda's package and its cold start are paid by the library: msgspec, isal, pybase64."""
+    allowed = {*sys.stdlib_module_names, "apitracker", "msgspec", "isal", "pybase64"}
+    used = {i.target.split(".")[0] for i in IMPORTS if part(i.source) in {"core", "tracker"}}
+    modules = loaded("import apitracker.tracker.handler")
+
+    # Only core.identity has xxhash, which the package for Lambda lacks. msgspec takes
+    # typing_extensions where they are installed.
+    assert used - allowed == {"xxhash"}
+    public = {name for name in modules if not name.startswith("_")}
+    assert public - allowed - {"typing_extensions"} == set()
+    assert "asyncio" not in modules  # it takes as long as all of the others
+
+
 def test_front_door() -> None:
     """What users import stands at the top, sorted, and nothing else does."""
     offered = apitracker.__all__

@@ -3,8 +3,6 @@
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +22,6 @@ from apitracker.tracker.put_metric_data import UnpublishedError
 from apitracker.tracker.signing import Connection, Response
 from apitracker.tracker.tracking import Tracker, assemble
 
-HEAVY = {"boto3", "botocore", "duckdb", "numpy", "click", "asyncio", "xxhash"}
 RIC = importlib.util.find_spec("awslambdaric") is not None
 ric = pytest.mark.skipif(
     not RIC and os.environ.get("CI") != "true", reason="awslambdaric is not installed"
@@ -332,23 +329,6 @@ class TestLine:
         handle(event(records, group=names), Context(), tracker)
 
         assert len(capsys.readouterr().out) < 16_384
-
-
-def test_imports() -> None:
-    """The Lambda's cold start pays for none of the libraries that others need."""
-    script = (
-        "import sys, apitracker.tracker.handler; "
-        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    )
-    folder = str(Path(handler.__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {folder!r}); {script}"],
-        env={},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert HEAVY & set(done.stdout.split()) == set()
 
 
 Start: TypeAlias = Callable[..., Runtime]

@@ -88,7 +88,7 @@ def test_the_busiest_second_of_years() -> None:
 
 
 def test_the_load_of_an_alarm() -> None:
-    """The busiest minute, the busiest without a throttled call, and the number that have more than it."""
+    """The busiest minute, the busiest without a throttled call, and how many have more."""
     twice = {Key(NOON + 30, "Get", "s3", "eu-west-1", "1", "1", "ann"): 2}
     with reading(EXAMPLE, twice) as db:
         get = Selection(where={"eventName": ("Get",)})
@@ -108,7 +108,7 @@ def test_the_load_of_an_alarm() -> None:
 
 
 def test_calls_over_time() -> None:
-    """The busiest have a list each, the others one together; throttled and denied calls are of all."""
+    """The busiest have a list each, the others one together; throttled calls are of all."""
     with reading(EXAMPLE) as db:
         parts = queries.cut_steps(NOON + 1, NOON + 3_601)
         assert parts == TimeBuckets(NOON, 60, 61)

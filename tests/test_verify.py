@@ -5,15 +5,13 @@ The answers that the local AWS never gives are put into boto3's own client by it
 holds them and the requests to the service's model.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 from msgspec.structs import replace
+from tests.answers import answering, together
 
 from apitracker.aws import RefusedError
 from apitracker.operations import verify
@@ -43,28 +41,6 @@ CONFIGURATION: tuple[str, dict[str, Any]] = (
     {"FunctionName": FUNCTION, "FunctionArn": ARN},
 )
 NO_FUNCTION = ("get_function_configuration", {"code": "ResourceNotFoundException"})
-
-
-@contextmanager
-def answering(service: str, *answers: tuple[str, dict[str, Any]]) -> Iterator[MakeClient]:
-    """Make clients: that of *service* gives these answers, and there is no other."""
-    client = boto3.session.Session(
-        aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-west-1"
-    ).client(service)
-    stubber = Stubber(client)
-    for operation, answer in answers:
-        if "code" in answer:
-            stubber.add_client_error(operation, answer["code"], answer.get("message", "No."))
-        else:
-            stubber.add_response(operation, answer)
-    with stubber:
-        yield {service: client}.__getitem__
-    client.close()
-
-
-def together(**made: MakeClient) -> MakeClient:
-    """Make the client of each service with its own maker."""
-    return lambda service: made[service](service)
 
 
 def status(**more: object) -> tuple[str, dict[str, Any]]:
@@ -168,7 +144,7 @@ def test_a_stack_that_may_not_be_seen() -> None:
     """Without permission to see the stack there is one line, and it is wrong."""
     denied = ("describe_stacks", {"code": "AccessDenied"})
     with answering("cloudformation", denied) as one, answering("lambda", NO_FUNCTION) as two:
-        clients = together(cloudformation=one, **{"lambda": two})
+        clients = together(cloudformation=one, functions=two)
         checks = list(verify.verify("s", clients, now=NOW))
 
     assert checks == [
@@ -216,7 +192,7 @@ def found(
         answering("cloudformation", *answers) as one,
         answering("lambda", *functions) as two,
     ):
-        return find("s", together(cloudformation=one, **{"lambda": two}))
+        return find("s", together(cloudformation=one, functions=two))
 
 
 def test_a_stack_is_looked_up() -> None:
@@ -280,7 +256,7 @@ def checked(
         answering("cloudformation", *answers) as one,
         answering("lambda", *functions) as two,
     ):
-        clients = together(cloudformation=one, **{"lambda": two})
+        clients = together(cloudformation=one, functions=two)
         return list(verify.verify("s", clients, now=NOW))
 
 
@@ -339,7 +315,7 @@ def test_a_permission_is_no_cause() -> None:
         ) as three,
         answering("lambda", ("get_function_configuration", denied)) as four,
     ):
-        clients = together(cloudformation=one, cloudtrail=two, logs=three, **{"lambda": four})
+        clients = together(cloudformation=one, cloudtrail=two, logs=three, functions=four)
         checks = list(verify.verify("s", clients, now=NOW))
 
     assert [(each.name, each.state, each.text.partition(":")[0]) for each in checks] == [
@@ -572,7 +548,7 @@ def test_two_trackers_on_one_group() -> None:
             answering("logs", ("describe_subscription_filters", filters)) as one,
             answering("lambda", ("list_functions", {"Functions": functions})) as two,
         ):
-            clients = together(logs=one, **{"lambda": two})
+            clients = together(logs=one, functions=two)
             return verify.check_alone(DEPLOYED, clients, NOW)
 
     elsewhere = {"Variables": {"APITRACKER_NAMESPACE": "OTHER"}}

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from apitracker.operations.cloudwatch import list_metrics
 from apitracker.core.selection import ALL
 from apitracker.costs.prices import load_prices
 from apitracker.costs.volume import DAY, MONTH
 from apitracker.jobs.estimate import estimate_costs, estimate_query
 from apitracker.logs.sources import find
 from apitracker.logs.workers import read_all
+from apitracker.operations.cloudwatch import list_metrics
 from apitracker.settings import Settings
 from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.retries import SystemClock

@@ -237,7 +237,7 @@ class TestClaims:
     def test_an_admission_that_is_not_kept(self, book: Ledger, faulty: Faulty) -> None:
         """A success without what was written is an error: it would be asked again for ever."""
         faulty.faults = [lambda _: Response(200, b"{}")]
-        with pytest.raises(ServiceError, match=r"the item m of the table .* lacks what"):
+        with pytest.raises(ServiceError, match=r"the item m of the table .* lacks the metrics"):
             admit(book, "m", ["YQ=="], room=1, deadline=book.clock.now() + 9)
 
     def test_an_item_of_others(self, book: Ledger, faulty: Faulty) -> None:

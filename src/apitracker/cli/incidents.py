@@ -108,8 +108,7 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     path: Path | None,
 ) -> None:
     """Print the incidents of calls that ended with *outcome*, from log files or from the store."""
-    from apitracker.jobs.incidents import find_incidents
-    from apitracker.jobs.ingest import ingest_query
+    from apitracker.jobs.incidents import find_incidents, incident_query
     from apitracker.store.incident_text import write_incidents
 
     if source and path:
@@ -121,7 +120,8 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     coverage = ""
     if source:
         stream = find_all(source, since=selection.since, until=selection.until)
-        read = read_logs(stream, ingest_query(settings.max_log_bytes), settings)
+        query = incident_query(selection, settings.max_log_bytes)
+        read = read_logs(stream, query, settings)
         found, balance = find_incidents(read, outcome, selection)
     else:
         from apitracker.store.database import Store

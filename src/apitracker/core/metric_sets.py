@@ -1,4 +1,4 @@
-"""Metric sets, which are chosen by name, and the rules that keep calls out of them."""
+"""Metric sets to choose by name, and the rules that keep calls out of them."""
 
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -15,7 +15,7 @@ from apitracker.settings import DEFAULTS
 
 USAGE: Final = "/Usage"  # behind a namespace: the place of counts that are not by API
 OVERFLOW: Final = "__other__"  # stands for the value that varies, beyond the budget of metrics
-ABSENT: Final = "-"  # what the predecessor publishes for a missing value
+ABSENT: Final = "-"  # stands for a missing value, as the predecessor publishes it
 CALLS: Final = "Calls"
 OUTCOMES: Final = {"throttled": "Throttled", "denied": "Denied", "failed": "Failed"}
 
@@ -230,10 +230,12 @@ def by_series(counts: Counts, metrics: MetricSet) -> SeriesCounts:
         names = [metrics.metric] * len(counts.rows)
     columns = [_published(counts.texts(field)) for field in metrics.dimensions]
     series = map(_series, zip(_published(names), zip(*columns, strict=True), strict=True))
-    found: SeriesCounts = {}
-    keys = zip(series, counts.times("second"), strict=True)
-    for key, calls in zip(keys, counts.rows.values(), strict=True):
-        found[key] = found.get(key, 0) + calls
+    keys = list(zip(series, counts.times("second"), strict=True))
+    found: SeriesCounts = dict(zip(keys, counts.numbers, strict=True))
+    if len(found) < len(keys):  # some rows are of one series
+        found = dict.fromkeys(keys, 0)
+        for key, calls in zip(keys, counts.numbers, strict=True):
+            found[key] += calls
     return found
 
 

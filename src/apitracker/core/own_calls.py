@@ -80,7 +80,7 @@ def _invokes(function: str, resources: Raw, parameters: Raw) -> bool:
     )
 
 
-def _decoded(raw: Raw) -> Any:  # noqa: ANN401 - whatever stands there
+def _decoded(raw: Raw) -> Any:  # noqa: ANN401 - any JSON
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apitracker.core.balance import Balance, Unread, add_up, repeat_events
-from apitracker.core.counting import NO_EVENT, PartialCount
+from apitracker.core.counting import NO_EVENT, OUTSIDE, PartialCount
 from apitracker.core.fields import WIDTHS, Row
 from apitracker.core.model import Key
 from apitracker.core.origins import MIXED, merge_origins
@@ -115,7 +115,9 @@ def add_logs(
     store_numbers = numbers.number(db, [series for c in counted for series in c.table])
     calls, duplicates = _without_known_events(db, counted)
     seconds = _join((c.times for c in counted), np.int64)
-    _append(db, seconds, _store_series(counted, store_numbers), calls)
+    series = _store_series(counted, store_numbers)
+    is_selected = series != OUTSIDE
+    _append(db, seconds[is_selected], series[is_selected], calls[is_selected])
     balances = [
         repeat_events(log.counts.balance, n) for log, n in zip(new, duplicates, strict=True)
     ]
@@ -151,16 +153,19 @@ def _append(
 
 
 def _store_series(counted: Sequence[PartialCount], numbers: list[int]) -> NDArray[np.int32]:
-    """Return the store's number of the series of each row; *numbers* are those of all tables."""
-    if not counted:
-        return np.empty(0, np.int32)
-    # A row's series is an index of the table of its log, which begins here in all tables together:
-    begins = np.cumsum([0, *(len(c.table) for c in counted)])
-    parts = [
-        np.frombuffer(c.series, np.int32) + begin for c, begin in zip(counted, begins, strict=False)
-    ]
-    found: NDArray[np.int32] = np.array(numbers, np.int32)[np.concatenate(parts)]
-    return found
+    """
+    Return the store's number of the series of each row, `OUTSIDE` for calls that are not selected.
+
+    *numbers* are the store's numbers of the series of all tables, one table after the other.
+    """
+    store_numbers = np.array([*numbers, OUTSIDE], np.int32)
+    begin = 0  # of the log's table in all tables
+    parts = [np.empty(0, np.int32)]
+    for each in counted:
+        series = np.frombuffer(each.series, np.int32)
+        parts.append(store_numbers[np.where(series == OUTSIDE, OUTSIDE, series + begin)])
+        begin += len(each.table)
+    return np.concatenate(parts)
 
 
 def _without_known_events(

@@ -165,7 +165,7 @@ class AlarmedMetrics:
         token = ""
         while True:
             body = {"AlarmTypes": ["MetricAlarm"], "MaxRecords": 100}
-            answer = self._page(body | ({"NextToken": token} if token else {}), deadline)
+            answer = self._describe(body | ({"NextToken": token} if token else {}), deadline)
             for alarm in answer.metric_alarms:
                 queries = alarm.metrics or ()
                 stats = [query.metric_stat.metric for query in queries if query.metric_stat]
@@ -180,7 +180,7 @@ class AlarmedMetrics:
                 break
         self._metrics, self._expressions = frozenset(metrics), tuple(expressions)
 
-    def _page(self, body: Mapping[str, Any], deadline: float) -> _Alarms:
+    def _describe(self, body: Mapping[str, Any], deadline: float) -> _Alarms:
         response = retries.send(
             self._poster,
             "DescribeAlarms",

@@ -9,7 +9,6 @@ import gc
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol
@@ -74,7 +73,7 @@ def make_tracker(environ: Mapping[str, str]) -> Tracker:
 
 
 def _fit(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Complete *settings* by the function's memory and ARN, which Lambda gives in *environ*."""
+    """Complete *settings* by the function's memory and ARN from the *environ* of Lambda."""
     if memory := int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)):
         # A longer log is refused by name. Without that Lambda kills the function, and no line of
         # its log says why.
@@ -180,11 +179,9 @@ def _lags(done: Tracked, now: float) -> list[float]:
     """Return how many seconds ago calls were made, for percentiles."""
     if done.before:
         return []
-    seconds: Counter[float] = Counter()
-    counts = done.counted.counts
-    for second, calls in zip(counts.times("second"), counts.numbers, strict=True):
-        seconds[round(now - second, 3)] += calls
-    return spread(seconds)
+    counts = done.counted.counts.by(("second",))
+    seconds = zip(counts.times("second"), counts.numbers, strict=True)
+    return spread({round(now - second, 3): calls for second, calls in seconds})
 
 
 def _log(level: str, message: str, **facts: object) -> None:

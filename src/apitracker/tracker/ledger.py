@@ -18,7 +18,7 @@ from apitracker.tracker import retries
 from apitracker.tracker.retries import Clock, Poster
 from apitracker.tracker.signing import Response
 
-# CloudWatch refuses what is older than two weeks or over two hours ahead, so that nothing a log
+# CloudWatch refuses what is older than two weeks or over two hours ahead, so that no call a log
 # held when it was first claimed can be published twice after that, claimed or not.
 KEPT: Final = 15 * 86_400  # seconds from the decision on; DynamoDB deletes the item after that
 MONTH_KEPT: Final = 40 * 86_400  # seconds, of the metrics that a month has admitted
@@ -136,7 +136,7 @@ class Claim(Struct):
 
     def decide(self, decision: Decision, *, deadline: float) -> None:
         """
-        Replace the decision, which retries keep to from now on.
+        Replace the decision that later claims of the log keep to.
 
         `ServiceError` if that cannot be written by *deadline*, or another has the claim by now.
         """
@@ -269,7 +269,8 @@ def admit(
         # A caller that goes on while there is room would ask for ever.
         raise ServiceError(
             f"AWS answered UpdateItem with {response.status}, and the item {month} of the table "
-            f"{ledger.table} lacks what was written: is there another service at the endpoint?"
+            f"{ledger.table} lacks the metrics written to it: is there another service at the "
+            "endpoint?"
         )
     return found
 

@@ -76,7 +76,7 @@ def plan(counts: Counts, selection: MetricSelection) -> Plan:
     """
     Plan how *counts* by the fields of *selection* are published.
 
-    The same counts give the same batches, whatever the time and the order.
+    The same counts give the same batches at any time and in any order.
     """
     shares, excluded = count_by_set(counts, selection)
     batches = [batch for metrics, share in shares for batch in cut_batches(share, metrics)]

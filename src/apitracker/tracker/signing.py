@@ -2,8 +2,8 @@
 One signed POST to an AWS JSON API, over one kept-alive connection.
 
 For the Lambda's hot path, where botocore costs 25 µs a datum and 160 ms of every cold start: the
-standard library only. One attempt, nothing is repeated here. `http.client` speaks HTTP; what it
-lacks is added around it: a deadline over the whole request, and an answer to whether a request
+standard library only. One attempt, nothing is repeated here. `http.client` speaks HTTP; two things
+that it lacks are added: a deadline over the whole request, and an answer to whether a request
 that failed may have been processed.
 """
 
@@ -59,7 +59,7 @@ class Service(NamedTuple):
     """
     An API that speaks AWS JSON 1.0, as its model in botocore describes it.
 
-    *id* ends ``AWS_ENDPOINT_URL_…``, *prefix* starts the host name and is what is signed for,
+    *id* ends ``AWS_ENDPOINT_URL_…``, *prefix* starts the host name and is in the signature,
     *target* starts ``X-Amz-Target``. With *query*, the service gives the error codes of its older
     query protocol when asked: those that its documentation and boto3 name.
     """
@@ -232,7 +232,7 @@ class Connection:
         self._now = now
         self._http = _Http(host, port, now, tls if scheme == "https" else None)
         self._used = 0.0
-        # Signed, so exactly what is sent: lower case, without the scheme's own port.
+        # Signed, so exactly as it is sent: lower case, without the scheme's own port.
         self._host = f"[{host}]" if ":" in host else host
         if port != _PORTS[scheme]:
             self._host += f":{port}"
@@ -265,7 +265,7 @@ class Connection:
         where = f"{self._service.prefix}:{operation} at {self._host}"
         http = self._http
         http.deadline = deadline
-        # A peer that has closed, or sent what was not asked for, is known before anything is sent:
+        # A peer that has closed, or sent bytes unasked, is known before anything is sent:
         # this is what keeps most requests on an idle connection out of doubt.
         if self._now() - self._used > IDLE or http.readable():
             http.close()
@@ -334,14 +334,14 @@ class _Http(HTTPConnection):
         self._tls = tls
 
     def left(self) -> float:
-        """Say how many seconds are left. `TimeoutError` if none are."""
+        """Return how many seconds are left. `TimeoutError` if none are."""
         left = self.deadline - self._now()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         return left
 
     def readable(self) -> bool:
-        """Say whether there is something to read, an end of the stream included."""
+        """Return whether there is something to read, an end of the stream included."""
         if self.sock is None:
             return False
         with selectors.DefaultSelector() as selector:

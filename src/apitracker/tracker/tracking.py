@@ -176,11 +176,16 @@ def track(log: Log, tracker: Tracker, *, claimant: str, until: float, notify: No
         return Tracked(log, counted, excluded, Published(), before=True)
     if claimed and claimed.decision != decision:
         first = claimed.decision
+        again = counted
         if first.selection != tracker.selection:
-            # Settings have changed since the log was first claimed: that decision stays.
-            counted = count_log(log, first.selection, own)
-            shares, excluded = count_by_set(counted.counts, first.selection)
-        cut, claimed = _resume(shares, decision, cut, claimed, deadline=deadline, notify=notify)
+            again = count_log(log, first.selection, own)
+        shares, excluded_then = count_by_set(again.counts, first.selection)
+        cut_then = cut_log(shares, first)
+        mark = fingerprint_log(cut_then.batches, shares, first)
+        if _keeps(claimed, cut_then, mark, deadline=deadline, notify=notify):
+            counted, excluded, cut = again, excluded_then, cut_then
+        else:
+            claimed.decide(decision, deadline=deadline)
     published = _publish(log, cut.batches, tracker, claimed, deadline=deadline, notify=notify)
     return Tracked(log, counted, excluded, published, len(cut.batches), cut.overflow)
 
@@ -272,41 +277,31 @@ def _begin(  # noqa: PLR0913 - the parts of a claim
     return decision, cut, claimed
 
 
-def _resume(  # noqa: PLR0913 - ours and the earlier decision, the deadline and the callback
-    shares: CountsBySet,
-    decision: Decision,
-    cut: CutLog,
-    claimed: Claim,
-    *,
-    deadline: float,
-    notify: Notify,
-) -> tuple[CutLog, Claim]:
+def _keeps(claimed: Claim, cut: CutLog, mark: str, *, deadline: float, notify: Notify) -> bool:
     """
-    Go on with a log that was claimed before, if *shares* still make the batches that were begun.
+    Return whether a log that was claimed before goes on by its first decision.
 
-    Where none was begun, our own *decision* and its *cut* replace those of the claim. Version 1
-    recorded no fingerprint: batches that it left are published, and said to be in doubt.
-    `HeldError` if batches were begun, and ours are others.
+    Now that decision gives *cut*, whose fingerprint is *mark*. It goes on if the first attempt had
+    the same batches, and not if it had others but began none. `HeldError` if it began others.
+    Version 1 recorded no fingerprint: the batches that it left are published, each in doubt.
     """
     first = claimed.decision
-    again = cut_log(shares, first)
-    mark = fingerprint_log(again.batches, shares, first)
     if mark == first.fingerprint:
-        return again, claimed
+        return True
     if not claimed.begun:
-        claimed.decide(decision, deadline=deadline)
-        return cut, claimed
+        return False
     if first.fingerprint:
         if not claimed.taken_over:
             with suppress(ServiceError):  # it ends by itself
                 claimed.give_back(deadline=deadline + GIVE_BACK_SECONDS)
         raise HeldError(_differing(claimed, mark))
     notify(UNKNOWN_BATCHES, log=claimed.log, done=sorted(claimed.done))
-    for batch in again.batches:
+    for batch in cut.batches:
         if batch.id not in claimed.done:
             notify(IN_DOUBT, log=claimed.log, batch=batch.id, calls=batch.calls)
+    claimed.taken_over = False  # all that it would say is said
     claimed.decide(replace(first, fingerprint=mark, version=VERSION), deadline=deadline)
-    return again, replace(claimed, taken_over=False)
+    return True
 
 
 def _differing(claimed: Claim, mark: str) -> str:
@@ -318,8 +313,8 @@ def _differing(claimed: Claim, mark: str) -> str:
         f"{first.fingerprint}; ledger version {VERSION}, was {first.version}). Nothing more was "
         "sent, as some calls would count twice and others never. Published before: "
         f"{published}. Run apitracker redrive of the version that began it, or delete the log's "
-        f"item from the table {claimed.ledger.table} and redrive: what was published before then "
-        "counts twice"
+        f"item from the table {claimed.ledger.table} and redrive: the published batches then count "
+        "twice"
     )
 
 
