@@ -49,7 +49,7 @@ class CountedBatches(Struct, frozen=True):
 
 
 class Outlook(Struct, frozen=True):
-    """What CloudWatch would take of batches now; *late* datums are too old or too far ahead."""
+    """The share of batches that CloudWatch would take now; *late* datums are out of its time."""
 
     batches: int
     datums: int
