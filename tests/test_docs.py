@@ -11,7 +11,7 @@ import click
 import pytest
 
 from apitracker.cli.main import cli
-from apitracker.core.tally import FIELDS
+from apitracker.core.fields import FIELDS
 from apitracker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent

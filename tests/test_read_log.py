@@ -72,7 +72,7 @@ def test_one_log() -> None:
     assert len({*partial.events}) == 4
     assert partial.balance.duplicates == 1
     assert Counter(insight=1) == partial.balance.skipped
-    rejected = Rejected("record 6", "eventTime 'then' is no time")
+    rejected = Rejected("record 6", "eventTime 'then' is not a time")
     assert partial.balance.rejections == (("a.json", rejected),)
     assert partial.balance.received == 7
 
@@ -169,7 +169,7 @@ def test_an_empty_log() -> None:
 
 def test_read_log_refuses() -> None:
     """What is no log is an error that names it."""
-    with pytest.raises(LogError, match=r"^a\.csv: is no CloudTrail log"):
+    with pytest.raises(LogError, match=r"^a\.csv: is not a CloudTrail log"):
         read_log(Log.of("a.csv", b"a,b\n"), ask())
 
 

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import real
+from tests.logs import decode
 
 from apitracker.core.model import Log
 from apitracker.core.recognition import in_words, recognise
-from apitracker.core.records import decode
 from apitracker.errors import LogError
 
 unhurried = settings(deadline=None)  # a busy machine is no fault

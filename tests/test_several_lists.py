@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.logs import decode
 
 from apitracker.core.model import Log
-from apitracker.core.records import decode
 from apitracker.errors import LogError
 
 APITRACKER = Path(sys.executable).with_name("apitracker")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apitracker.core.fields import Row
 from apitracker.core.tables import FORMATS, lines, printable
-from apitracker.core.tally import Row
 
 JULY_10 = 1_688_989_327  # 2023-07-10T11:42:07Z
 ROWS: list[tuple[Row, int]] = [((JULY_10 - 7, "GetObject"), 1_234), ((JULY_10 - 67, "-"), 5)]

@@ -33,11 +33,11 @@ WORKERS = 3
 HOPELESS = 2  # payloads with which each attempt fails
 REDRIVES = 4  # that are disturbed, before one that is not
 PATIENCE = 60  # seconds, until a redrive has ended
-DOUBT = re.compile(r"page (\S+) may count twice")
+DOUBT = re.compile(r"batch (\S+) may count twice")
 
 Client: TypeAlias = Callable[[str], Any]
 Doubts: TypeAlias = set[tuple[str, str]]
-"""The pages that are in doubt: log and page."""
+"""The batches that are in doubt: log and batch."""
 
 
 class Stack(NamedTuple):
@@ -80,7 +80,7 @@ class Campaign(NamedTuple):
     def doubts(self) -> Doubts:
         """What the function's log says is in doubt."""
         lines = (line for each in self.invocations for line in each.outcome.lines)
-        return {(line["log"], line["page"]) for line in lines if line["message"] == "in doubt"}
+        return {(line["log"], line["batch"]) for line in lines if line["message"] == "in doubt"}
 
 
 def clients(aws: str) -> Client:
@@ -156,6 +156,7 @@ def run(seed: int, aws: str, stack: Stack, *, faults: bool = True) -> Campaign:
         plan=plan,
         workers=WORKERS,
         timeout=TIMEOUT if faults else UNHURRIED,
+        unhurried=not faults,
     )
     given_up = [each for each in invocations if each.failed and each.attempt == ATTEMPTS]
     kept = {keep(aws, stack, each): brought[each.delivery.number].log for each in given_up}
@@ -211,7 +212,7 @@ def redrive_once(campaign: Campaign, aws: str, plan: Plan) -> tuple[str, Doubts]
     doubts: Doubts = set()
     for line in said.splitlines():
         log = next((log for key, log in campaign.kept.items() if key in line), "")
-        doubts |= {(log, page) for page in DOUBT.findall(line)}
+        doubts |= {(log, batch) for batch in DOUBT.findall(line)}
     return said, doubts
 
 

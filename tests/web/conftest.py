@@ -90,7 +90,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic trail, as ``apitracker sample`` writes it when nothing is said."""
     folder = tmp_path_factory.mktemp("trail")
-    sample.write(folder, broken=2)
+    sample.write_trail(folder, broken=2)
     return folder
 
 

@@ -94,7 +94,7 @@ def test_summary_of_all(api: httpx.Client) -> None:
             "throttled": 304,
             "denied": 227,
             "apis": 324,
-            "callers": 122,
+            "callers": 127,
             "accounts": 4,
             "regions": 3,
         },
@@ -849,14 +849,14 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         started(cwd=tmp_path) as (_, second),
     ):
         assert first[-1].split()[0] != second[-1].split()[0]
-        assert second[0] == "port 8765 is taken; this is another\n"
+        assert second[0] == "port 8765 is taken: using a free one\n"
 
 
 def test_a_host_that_others_can_reach_is_warned_about(tmp_path: Path) -> None:
     """Without a password, whoever can reach it sees all: that is said before it serves."""
     with started("--host", "0.0.0.0", "--port", "0", cwd=tmp_path) as (_, said):  # noqa: S104
         assert said[0] == (
-            "0.0.0.0: whoever can reach this host sees all of the store, without a password\n"
+            "0.0.0.0: anyone who can reach this host can read the whole store, without a password\n"
         )
         url = said[1].split()[0]
         assert url.startswith("http://127.0.0.1:")

@@ -12,21 +12,21 @@ from msgspec.structs import replace
 from apitracker.cli.inputs import read_sources
 from apitracker.cli.options import (
     Time,
-    choosing,
     format_option,
     metrics_option,
+    selection_options,
     sources_argument,
     stack_option,
 )
-from apitracker.cli.output import INCOMPLETE, NAMED, exit_by, report_balance, say, say_none
+from apitracker.cli.output import INCOMPLETE, NAMED_RECORDS, exit_by, report_balance, say, say_none
 from apitracker.core import tables
 from apitracker.core.balance import Balance
-from apitracker.core.counting import Query, merge
+from apitracker.core.counting import Query
 from apitracker.core.datums import Datum
 from apitracker.core.metric_sets import parse_names
 from apitracker.core.selection import Selection, parse_selection
 from apitracker.core.times import write
-from apitracker.logs.workers import ReadLog, results
+from apitracker.logs.workers import ReadLog
 from apitracker.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 @click.command()
 @sources_argument
 @metrics_option
-@choosing
+@selection_options
 @click.option(
     "--prices",
     "table",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Other prices than list prices of us-east-1: a JSON file.",
+    help="A JSON file of prices, instead of list prices of us-east-1.",
 )
 @click.option(
     "--format",
@@ -67,9 +67,9 @@ def estimate(  # noqa: PLR0913 - options of a command
     """
     Estimate the monthly cost of a tracker.
 
-    From log files of the account that it is for; a week of them is a good sample. For each item:
-    how much of it a month takes, and dollars. A sample shows not all metrics that a month has, so
-    their number is a range. Metric sets, rules and budget are those of the settings.
+    Give log files of the account that it is for; a week of them is a good sample. Each item has the
+    quantity of a month, and the dollars. A sample does not show all metrics of a month, so their
+    number is a range. Metric sets, rules and budget are those of the settings.
 
     \b
     Examples:
@@ -81,30 +81,20 @@ def estimate(  # noqa: PLR0913 - options of a command
     Exit code 0: done; 1: something could not be counted, and is named; 2: wrong usage;
     3: AWS failed.
     """
-    from apitracker.costs import estimate
-    from apitracker.costs.prices import load as load_prices
-    from apitracker.costs.volume import Scale, make_query
-    from apitracker.tracker.tracking import select_metrics
+    from apitracker.costs.estimate import format_estimate
+    from apitracker.costs.prices import load_prices
+    from apitracker.jobs.estimate import estimate_costs, estimate_query
 
     prices = load_prices(table)
-    chosen = select_metrics(settings if metrics is None else replace(settings, metrics=metrics))
     selection = parse_selection(since, until, where)
-    query = make_query(chosen, selection, settings.max_log_bytes)
-    scale = Scale(settings.max_log_bytes)
-    stream = scale.weigh(read_sources(source, query, settings))
-    counts, balance = merge(results(stream), query)
-    if counts.rows:
-        found = estimate.estimate(
-            counts,
-            chosen,
-            prices,
-            budget=settings.budget,
-            record_bytes=scale.record_bytes,
-        )
-        for line in estimate.lines(found, form):
+    given = settings if metrics is None else replace(settings, metrics=metrics)
+    stream = read_sources(source, estimate_query(selection, given), given)
+    found, balance = estimate_costs(stream, selection, given, prices)
+    if found:
+        for line in format_estimate(found, form):
             click.echo(tables.printable(line) if form == "table" else line)
     else:
-        say_none("no calls were selected", balance, selection)
+        say_none("no calls match", balance, selection)
     report_balance(balance, selected=selection.timed, selection=selection)
     exit_by(balance, selection)
 
@@ -183,7 +173,7 @@ def publish(  # noqa: PLR0913 - options of a command
     elif outlook.batches:
         progress = _progress(len(batches))
         published = send_batches(batches, poster, clock, begin=begin, progress=progress)
-        for refusal in published.refused[:NAMED]:
+        for refusal in published.refused[:NAMED_RECORDS]:
             if not refusal.is_late:
                 say(f"{refusal.datum.metric_name}: not published: {refusal.reason}")
         say(

@@ -1,12 +1,10 @@
 """
 Text becomes records: the forms in which CloudTrail's records are written down.
 
-A long log is cut into pieces of a few hundred records, because what is decoded and counted while
-it is still in the processor's cache costs half: see benchmarks/RESULTS.md.
+A long log is read a few hundred records at a time, as `core.cutting` cuts it.
 """
 
 import contextlib
-import io
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct, ValidationError
 
 from apitracker.core.compression import inflate
+from apitracker.core.cutting import cut_records, join_records
 from apitracker.core.model import Log, Rejected
 from apitracker.core.recognition import in_words, recognise
 from apitracker.errors import LogError
@@ -148,7 +147,6 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
-HEAD: Final = b'{"Records":['
 OPENING: Final = re.compile(rb'\s*\{\s*"Records"\s*:\s*')
 
 LIST: Final = re.compile(rb"\s*\[")
@@ -195,7 +193,7 @@ def read(
                 elements = [read_message(message) for message in messages]
             yield elements
         return
-    bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
+    bodies = cut_records(inflate(log.body, log.name, max_bytes=max_bytes))
     for body in bodies:
         records: list[Any] | None
         try:
@@ -214,7 +212,7 @@ def read(
         try:
             elements = _elements(body, log.name)
         except (msgspec.DecodeError, LogError):
-            documents = _documents(_join([body, *bodies]), log.name)
+            documents = _documents(join_records([body, *bodies]), log.name)
         else:
             yield elements
             continue
@@ -231,52 +229,6 @@ def _list_in(body: bytes) -> bytes | memoryview:
     opening = OPENING.match(body)
     text = body.rstrip() if opening else body
     return memoryview(text)[opening.end() : -1] if opening and text.endswith(b"}") else text
-
-
-def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """
-    Cut one long ``{"Records":[…]}`` into lists of records and, at the end, a short one.
-
-    A cut goes between two records that begin with the same key. Such a place may also be in
-    another list of objects, inside a record or behind the records; then what is cut off is no
-    JSON, and shows it.
-    """
-    first = next(pieces, b"")
-    key = first[len(HEAD) : first.find(b":", len(HEAD)) + 1]
-    if not first.startswith(HEAD) or not re.fullmatch(rb'\{"\w+":', key):
-        whole = io.BytesIO()  # holds the text once, where a join would hold its pieces too
-        whole.writelines(itertools.chain([first], pieces))
-        yield whole.getvalue()
-        return
-    yield from cut(itertools.chain([first[len(HEAD) :]], pieces), HEAD, b"}," + key)
-
-
-def cut(pieces: Iterator[bytes], head: bytes, mark: bytes) -> Iterator[bytes]:
-    """
-    Cut JSON text between objects in a list, where *mark* is; the list begins with *pieces*.
-
-    Each cut gives a list; at the end comes what *head*, the text before the list, makes with the
-    rest.
-    """
-    held: list[bytes] = []  # since the last cut
-    latest = next(pieces, b"")
-    for following in pieces:  # so that the last piece is not cut
-        at = latest.rfind(mark)
-        if at < 0:
-            held.append(latest)
-        else:
-            yield b"".join([b"[", *held, latest[: at + 1], b"]"])
-            held = [latest[at + 2 :]]
-        latest = following
-    yield b"".join([head, *held, latest])
-
-
-def _join(bodies: list[bytes]) -> bytes:
-    """Undo the cuts."""
-    *lists, last = bodies
-    if not lists:
-        return last
-    return HEAD + b",".join([*(body[1:-1] for body in lists), last[len(HEAD) :]])
 
 
 def _documents(text: bytes, name: str) -> Iterator[list[Element]]:

@@ -234,7 +234,7 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
             record.awsRegion,
             record.recipientAccountId,
             identity.accountId,
-            issuer.arn or ("" if identity is NOBODY else _caller(identity)),
+            issuer.arn or ("" if identity is NOBODY else _caller_without_role(identity)),
             error,
             READ_ONLY.get(record.readOnly, ""),
             record.eventCategory,
@@ -314,6 +314,11 @@ def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
 
 
 def _caller(identity: UserIdentity) -> str:
+    """Name the role behind a session, else the user, the service or the person."""
+    return identity.sessionContext.sessionIssuer.arn or _caller_without_role(identity)
+
+
+def _caller_without_role(identity: UserIdentity) -> str:
     """Name a caller that is not a role's session: the user, else the service, else the person."""
     return (
         (identity.arn and _CALLERS[identity.arn])

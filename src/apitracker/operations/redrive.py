@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from apitracker.aws import Client, paginate, translate_errors
+from apitracker.core.metric_sets import count_by_set
 from apitracker.core.model import Log
 from apitracker.core.own_calls import Own
 from apitracker.core.recognition import in_words
@@ -27,7 +28,6 @@ from apitracker.tracker.signing import CLOUDWATCH, DYNAMODB
 from apitracker.tracker.tracking import (
     Tracker,
     assemble,
-    count_by_set,
     count_log,
     track,
 )
@@ -151,11 +151,11 @@ def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN40
     if log is None:
         return Redriven(key, done=True, text="a control message")
     counted = count_log(log, tracker.selection, Own.of(tracker.settings))
-    _, excluded = count_by_set(counted, tracker.selection)
+    _, excluded = count_by_set(counted.counts, tracker.selection)
     text = f"{counted.counts.calls - excluded:,} calls"
     if tracker.ledger:
         deadline = tracker.clock.now() + MARGIN
-        finished, marked = ledger.look_up(tracker.ledger, log.id, deadline=deadline)
+        finished, marked = ledger.progress(tracker.ledger, log.id, deadline=deadline)
         if finished:
             text = "was published before"
         elif marked:
