@@ -21,12 +21,10 @@ from apitracker.cli.options import (
 from apitracker.cli.output import INCOMPLETE, NAMED_RECORDS, exit_by, report_balance, say, say_none
 from apitracker.core import tables
 from apitracker.core.balance import Balance
-from apitracker.core.counting import Query
 from apitracker.core.datums import Datum
 from apitracker.core.metric_sets import parse_names
 from apitracker.core.selection import Selection, parse_selection
 from apitracker.core.times import write
-from apitracker.logs.workers import ReadLog
 from apitracker.settings import Settings
 
 if TYPE_CHECKING:
@@ -312,12 +310,10 @@ def _count_batches(
 ) -> "tuple[list[Batch], Balance]":
     """Count *source*, report the balance, and return the batches to publish."""
     from apitracker.core.records import OWN
-    from apitracker.jobs.publish import count_batches
+    from apitracker.jobs.publish import count_batches, publish_query
 
-    def read(query: Query) -> Iterator[ReadLog | Balance]:
-        return read_sources(source, query, settings)
-
-    counted = count_batches(read, settings, selection)
+    stream = read_sources(source, publish_query(selection, settings), settings)
+    counted = count_batches(stream, selection, settings)
     balance = counted.balance
     report_balance(balance, selected=selection.timed, selection=selection)
     if own := balance.skipped[OWN]:
