@@ -27,7 +27,7 @@ KNOWS = {
     "settings": {"errors"},
     "core": {"errors", "settings", "core"},
     "tracker": {"errors", "settings", "core", "tracker"},
-    "aws": {"errors", "tracker"},
+    "aws": {"errors"},
     "operations": {"errors", "settings", "core", "tracker", "aws", "operations"},
     "logs": {"errors", "settings", "core", "aws", "logs"},
     "store": {"errors", "settings", "core", "logs", "store"},

@@ -193,8 +193,8 @@ def test_a_bad_setting() -> None:
             DENIED,
             (
                 "there is no stack or function tracker here (lambda:GetFunctionConfiguration was "
-                "refused: AccessDeniedException: No.: allow lambda:GetFunctionConfiguration to these "
-                "credentials): deploy it, or give its name"
+                "refused: AccessDeniedException: No.: allow lambda:GetFunctionConfiguration to "
+                "these credentials): deploy it, or give its name"
             ),
         ),
     ],

@@ -17,7 +17,7 @@ from apitracker.aws import RefusedError
 from apitracker.operations import verify
 from apitracker.operations.alarm_checks import check_alarms
 from apitracker.operations.deployment import Deployment, MakeClient, find
-from apitracker.operations.findings import Finding
+from apitracker.operations.steps import StepResult
 from apitracker.operations.verify import Check
 
 NOW = int(datetime(2026, 10, 1, 12, tzinfo=UTC).timestamp())
@@ -51,18 +51,18 @@ def status(**more: object) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (status(), Finding("ok", "trail is logging")),
+        (status(), StepResult("ok", "trail is logging")),
         (
             status(LatestCloudWatchLogsDeliveryTime=datetime(2026, 10, 1, 11, 53, tzinfo=UTC)),
-            Finding("ok", "trail is logging; it delivered 7 minutes ago"),
+            StepResult("ok", "trail is logging; it delivered 7 minutes ago"),
         ),
         (
             status(IsLogging=False),
-            Finding("wrong", "trail is not logging: aws cloudtrail start-logging --name trail"),
+            StepResult("wrong", "trail is not logging: aws cloudtrail start-logging --name trail"),
         ),
         (
             status(LatestCloudWatchLogsDeliveryError="Access denied."),
-            Finding(
+            StepResult(
                 "wrong",
                 "trail cannot deliver to CloudWatch Logs: Access denied.: its role needs "
                 "logs:CreateLogStream and logs:PutLogEvents on trail-group",
@@ -70,7 +70,7 @@ def status(**more: object) -> tuple[str, dict[str, Any]]:
         ),
     ],
 )
-def test_trail(answer: tuple[str, dict[str, Any]], expected: Finding) -> None:
+def test_trail(answer: tuple[str, dict[str, Any]], expected: StepResult) -> None:
     """A trail logs and delivers, or what to do is said."""
     with answering("cloudtrail", answer) as clients:
         assert verify.check_trail(DEPLOYED, clients, NOW) == expected
@@ -88,14 +88,14 @@ def test_trail_of_an_existing_group() -> None:
     }
 
     with answering("cloudtrail", ("describe_trails", trails), status()) as clients:
-        assert verify.check_trail(GIVEN, clients, NOW) == Finding("ok", "arn:c is logging")
+        assert verify.check_trail(GIVEN, clients, NOW) == StepResult("ok", "arn:c is logging")
     with answering("cloudtrail", ("describe_trails", {"trailList": []})) as clients:
         none = verify.check_trail(GIVEN, clients, NOW)
     assert none.state == "wrong"
     assert none.text.startswith("no trail delivers to trail-group: give one this log group")
 
 
-Step = Callable[[Deployment, MakeClient], Finding]
+Step = Callable[[Deployment, MakeClient], StepResult]
 
 
 @pytest.mark.parametrize(
@@ -539,7 +539,7 @@ def test_two_trackers_on_one_group() -> None:
         ]
     }
 
-    def alone(**configuration: object) -> Finding:
+    def alone(**configuration: object) -> StepResult:
         functions = [
             {"FunctionName": FUNCTION, "Handler": "app.handler"},
             {"FunctionName": "made-by-hand", **configuration},
@@ -553,12 +553,12 @@ def test_two_trackers_on_one_group() -> None:
 
     elsewhere = {"Variables": {"APITRACKER_NAMESPACE": "OTHER"}}
 
-    assert alone(Handler="app.handler") == Finding(
+    assert alone(Handler="app.handler") == StepResult(
         "wrong",
         "also publishing to API-COUNT: made-by-hand: calls count twice; delete its stack or "
         "subscription filter, or give it another namespace",
     )
-    assert alone(Handler="forwarder.handle") == Finding(
+    assert alone(Handler="forwarder.handle") == StepResult(
         "ok", "no other tracker publishes to API-COUNT"
     )
     assert alone(Handler="app.handler", Environment=elsewhere).state == "ok"

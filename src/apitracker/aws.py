@@ -33,7 +33,7 @@ SOURCE_FAULTS = {
 }
 """The error codes of S3 that are about a source, with the fault and the way on."""
 
-SIGN_IN = (
+SIGN_IN_HINT = (
     "set AWS_PROFILE to a profile that works, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "or sign in with: aws sso login"
 )
@@ -85,14 +85,14 @@ def region() -> str:
 
 def find_credentials() -> Any:  # noqa: ANN401 - botocore has no types
     """
-    Return botocore's credentials, which refresh themselves.
+    Return botocore's credentials; they refresh themselves.
 
     `ServiceError` if there are none.
     """
     with translate_errors("credentials"):
         found = _session().get_credentials()
     if found is None:
-        raise ServiceError(f"no AWS credentials were found: {SIGN_IN}")
+        raise ServiceError(f"no AWS credentials were found: {SIGN_IN_HINT}")
     return found
 
 
@@ -127,7 +127,7 @@ def known_apis(prefix: str, first: Collection[str]) -> Iterator[dict[str, str]]:
 def paginate(
     client: Client, action: str, name: str, **parameters: object
 ) -> Iterator[dict[str, Any]]:
-    """Request *action* of *client*, whose method *name* performs it, until the answer is whole."""
+    """Request *action* of *client*, by its method *name*, until the answer is whole."""
     with translate_errors(action):
         yield from client.get_paginator(name).paginate(**parameters)
 
@@ -187,10 +187,10 @@ def _translated(error: Any, action: str, source: str) -> Exception:  # noqa: ANN
     if source and code in SOURCE_FAULTS:
         return SourceError(f"{source}: {SOURCE_FAULTS[code]} (S3: {message})")
     if source:
-        way_on = SIGN_IN if code in EXPIRED else "try again later"
+        way_on = SIGN_IN_HINT if code in EXPIRED else "try again later"
         return ServiceError(f"{source}: S3 refused: {code}: {message}: {way_on}")
     if code in EXPIRED:
-        return ServiceError(f"{action}: AWS refused: {code}: {message}: {SIGN_IN}")
+        return ServiceError(f"{action}: AWS refused: {code}: {message}: {SIGN_IN_HINT}")
     way_on = "" if code not in DENIED else f": allow {action} to these credentials"
     return RefusedError(f"{action} was refused: {code}: {message}{way_on}", code)
 
@@ -205,12 +205,12 @@ def _fault(error: Exception) -> str:
         exceptions.IncompleteReadError,
     )
     if isinstance(error, exceptions.NoCredentialsError):
-        return f"no AWS credentials were found: {SIGN_IN}"
+        return f"no AWS credentials were found: {SIGN_IN_HINT}"
     if isinstance(error, exceptions.NoRegionError):
         return "no region is named: set AWS_REGION, or region in ~/.aws/config"
     if isinstance(error, unanswered):
         return f"no whole answer came from AWS: {error}: check the network and AWS_ENDPOINT_URL"
-    way_on = f"check the AWS_* variables and ~/.aws/config, or {SIGN_IN}"
+    way_on = f"check the AWS_* variables and ~/.aws/config, or {SIGN_IN_HINT}"
     return f"AWS could not be asked: {error}: {way_on}"
 
 
@@ -223,7 +223,7 @@ def _loader() -> Any:  # noqa: ANN401 - botocore has no types
 
 def _surroundings() -> tuple[int, tuple[tuple[str, str], ...]]:
     """
-    Return the process and the AWS_* environment, which a client must not outlive.
+    Return the process and the AWS_* environment: a client must not outlive them.
 
     Two processes must not share a connection.
     """

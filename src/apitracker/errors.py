@@ -12,6 +12,7 @@ Every error that is ours, as one tree:
     ├── ServeError     the page cannot be served here
     └── ServiceError   AWS refused or could not be reached
         ├── RefusedError          an API answered with an error (aws)
+        ├── NotDeployedError      there is no tracker of this name (operations.deployment)
         ├── TransportError        no whole answer came (tracker.signing)
         ├── HeldError             another execution publishes the same log (tracker.ledger)
         ├── UnpublishedError      not all pages could be published (tracker.put_metric_data)

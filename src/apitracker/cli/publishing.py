@@ -21,12 +21,10 @@ from apitracker.cli.options import (
 from apitracker.cli.output import INCOMPLETE, LISTED_RECORDS, exit_by, report_balance, say, say_none
 from apitracker.core import tables
 from apitracker.core.balance import Balance
-from apitracker.core.counting import Query
 from apitracker.core.datums import Datum
 from apitracker.core.metric_sets import parse_names
 from apitracker.core.selection import Selection, parse_selection
 from apitracker.core.times import write
-from apitracker.logs.workers import ReadLog
 from apitracker.settings import Settings
 
 if TYPE_CHECKING:
@@ -110,11 +108,13 @@ def estimate(  # noqa: PLR0913 - options of a command
     type=Time(),
     help="Before this eventTime: when a deployed tracker began, as its calls would count twice.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be published, and publish nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say how much would be published, and publish nothing."
+)
 @click.option(
     "--resume",
     metavar="FINGERPRINT:BATCHES",
-    help="Go on after a run that stopped, with what it printed.",
+    help="Go on after a run that stopped, with the text that it printed.",
 )
 @click.pass_obj
 def publish(  # noqa: PLR0913 - options of a command
@@ -193,7 +193,7 @@ def publish(  # noqa: PLR0913 - options of a command
 @click.option("--since", type=Time(), help="From this eventTime on, in whole minutes.")
 @click.option("--until", type=Time(), help="Before this eventTime, in whole minutes.")
 @click.option(
-    "--publish", "publishing", is_flag=True, help="Publish what is missing, and only that."
+    "--publish", "publishing", is_flag=True, help="Publish the missing calls, and only those."
 )
 @stack_option
 @format_option
@@ -209,7 +209,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
     form: str | None,
 ) -> None:
     """
-    Compare log files with what CloudWatch has.
+    Compare log files with the sums in CloudWatch.
 
     For each metric and minute: how many calls happened, by the files of the trail, and how many
     were published, by CloudWatch's sums. The differences are printed. Missing are events that
@@ -233,7 +233,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
       apitracker reconcile trail --since 2026-10-01 --until 2026-10-02 --format csv
       apitracker reconcile s3://bucket/AWSLogs/111122223333/CloudTrail --since 3d --publish
 
-    Exit code 0: nothing is missing or too many, or what was missing is published; 1: there are
+    Exit code 0: no calls are missing or too many, or the missing ones are published; 1: there are
     differences, or something could not be counted; 2: wrong usage; 3: AWS failed.
     """
     from apitracker import aws
@@ -308,14 +308,12 @@ def reconcile(  # noqa: PLR0913 - options of a command
 def _count_batches(
     source: tuple[str, ...], settings: Settings, selection: Selection
 ) -> "tuple[list[Batch], Balance]":
-    """Count *source*, report what is left out, and return the batches to publish."""
+    """Count *source*, report the balance, and return the batches to publish."""
     from apitracker.core.records import OWN
-    from apitracker.jobs.publish import count_batches
+    from apitracker.jobs.publish import count_batches, publish_query
 
-    def read(query: Query) -> Iterator[ReadLog | Balance]:
-        return read_sources(source, query, settings)
-
-    counted = count_batches(read, settings, selection)
+    stream = read_sources(source, publish_query(selection, settings), settings)
+    counted = count_batches(stream, selection, settings)
     balance = counted.balance
     report_balance(balance, selected=selection.timed, selection=selection)
     if own := balance.skipped[OWN]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
@@ -27,9 +27,6 @@ from apitracker.tracker.tracking import select_metrics
 
 SECONDS_PER_BATCH: Final = 120.0  # of patience with one batch, its retries included
 
-ReadLogs: TypeAlias = Callable[[Query], Iterable[ReadLog | Balance]]
-"""Reads the logs that a job is about, for a query."""
-
 
 class InterruptedRunError(ServiceError):
     """Not all batches could be published; the message says which, and how to go on."""
@@ -49,7 +46,7 @@ class CountedBatches(Struct, frozen=True):
 
 
 class Outlook(Struct, frozen=True):
-    """What CloudWatch would take of batches now; *late* datums are too old or too far ahead."""
+    """The share of batches that CloudWatch would take now; *late* datums are out of its time."""
 
     batches: int
     datums: int
@@ -57,24 +54,32 @@ class Outlook(Struct, frozen=True):
     late: list[Datum]
 
 
-def count_batches(read: ReadLogs, settings: Settings, selection: Selection) -> CountedBatches:
+def publish_query(selection: Selection, settings: Settings) -> Query:
     """
-    Count the logs of *read*, and cut their calls into batches as *settings* say.
+    Return the query that logs are read for before `count_batches`.
 
-    Calls that the tracker made in order to track are skipped. The same logs, selection and
-    settings give the same batches.
+    Calls that the tracker made in order to track are skipped.
     """
-    metrics = select_metrics(settings)
-    recorded = tuple(settings.recorded.split())
-    query = Query(
-        metrics.fields,
+    return Query(
+        select_metrics(settings).fields,
         selection,
         settings.max_log_bytes,
-        recorded=recorded,
+        recorded=tuple(settings.recorded.split()),
         own=Own.of(settings),
     )
-    counts, balance = merge(results(read(query)), query)
-    planned = plan(counts, metrics)
+
+
+def count_batches(
+    stream: Iterable[ReadLog | Balance], selection: Selection, settings: Settings
+) -> CountedBatches:
+    """
+    Count the logs of *stream*, and cut their calls into batches as *settings* say.
+
+    The logs were read for the `publish_query` of *selection*. The same logs, selection and settings
+    give the same batches.
+    """
+    counts, balance = merge(results(stream), publish_query(selection, settings))
+    planned = plan(counts, select_metrics(settings))
     return CountedBatches(planned.batches, planned.excluded, balance)
 
 

@@ -42,7 +42,7 @@ from apitracker.tracker.put_metric_data import (
 )
 from apitracker.tracker.retries import Clock, Poster
 
-MINUTE: Final = 60
+MINUTE_SECONDS: Final = 60
 # Minutes are kept for 15 days; an hour less, so that none gets too old while they are asked for.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 READABLE: Final = 15 * 86_400 - 3_600  # seconds before now
@@ -113,7 +113,7 @@ class SumsQuery(Struct, frozen=True):
     @property
     def requests(self) -> int:
         """How many requests it takes."""
-        return -(-len(self.metrics) // metrics_per_request(MINUTE, self.start, self.end))
+        return -(-len(self.metrics) // metrics_per_request(MINUTE_SECONDS, self.start, self.end))
 
     @property
     def dollars(self) -> float:
@@ -178,8 +178,8 @@ def comparable_settings(settings: Settings) -> Settings:
 
 def whole_minutes(since: int | None, until: int | None) -> Selection:
     """Select the whole minutes from *since* to *until*. `UsageError` if there are none."""
-    since = None if since is None else -(-since // MINUTE) * MINUTE
-    until = None if until is None else until // MINUTE * MINUTE
+    since = None if since is None else -(-since // MINUTE_SECONDS) * MINUTE_SECONDS
+    until = None if until is None else until // MINUTE_SECONDS * MINUTE_SECONDS
     return parse_selection(since, until, ())
 
 
@@ -223,7 +223,7 @@ def reconcile_calls(  # noqa: PLR0913 - the calls, with what they are compared, 
 
 
 def minute_of(datum: Datum) -> MetricMinute:
-    """Return the metric and the minute of *datum*, which is one of the set `API`."""
+    """Return the metric and the minute of *datum*, a datum of the set `API`."""
     region, source = (dimension.value for dimension in datum.dimensions)
     return MetricMinute(datum.timestamp, datum.metric_name, region, source)
 
@@ -333,14 +333,16 @@ def plan_sums_query(
         values = (each.aws_region, each.event_source)
         pairs = tuple(zip(API.dimensions, values, strict=True))
         wanted.add(Metric(namespace, each.event_name, pairs))
-    return SumsQuery(sorted(wanted), min(starts), max(starts) + MINUTE)
+    return SumsQuery(sorted(wanted), min(starts), max(starts) + MINUTE_SECONDS)
 
 
 def get_published_calls(query: SumsQuery, namespace: str, cloudwatch: Client) -> PublishedCalls:
     """Return CloudWatch's calls for *query*. `ServiceError` if it does not answer."""
     by_api: dict[MetricMinute, int] = {}
     overflow: dict[MetricMinute, int] = {}
-    sums = get_sums(cloudwatch, query.metrics, period=MINUTE, start=query.start, end=query.end)
+    sums = get_sums(
+        cloudwatch, query.metrics, period=MINUTE_SECONDS, start=query.start, end=query.end
+    )
     for metric, values in sums.items():
         region, source = (value for _, value in metric.dimensions)
         into = by_api if metric.namespace == namespace else overflow

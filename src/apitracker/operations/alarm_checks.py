@@ -11,7 +11,7 @@ from apitracker.core.metric_sets import SETS, USAGE, publishes
 from apitracker.errors import SettingsError
 from apitracker.operations.cloudwatch import Metric
 from apitracker.operations.deployment import Deployment, MakeClient, command_adding
-from apitracker.operations.findings import Finding, ok, wrong
+from apitracker.operations.steps import StepResult, found_ok, found_wrong
 
 ALARMS_NAMED: Final = 20  # alarms that are named one by one
 
@@ -22,7 +22,7 @@ OUR_QUERY: Final = re.compile(
 OUR_CONDITION: Final = re.compile(r""""?(\w+)"? *= *'([^'\\]*)'""")
 
 
-def check_alarms(deployment: Deployment, client: MakeClient) -> list[Finding]:
+def check_alarms(deployment: Deployment, client: MakeClient) -> list[StepResult]:
     """
     Check the alarms on the tracker and on the metrics that it publishes.
 
@@ -42,33 +42,35 @@ def check_alarms(deployment: Deployment, client: MakeClient) -> list[Finding]:
         if not (each.get("ActionsEnabled", True) and each.get("AlarmActions"))
         and not re.search(rf"""[("':]{re.escape(each["AlarmName"])}["')]""", covered)
     ]
-    found: list[Finding] = []
+    found: list[StepResult] = []
     if on_tracker:
-        found.append(wrong(f"firing: {_named(on_tracker)}: see the reason in CloudWatch"))
+        found.append(found_wrong(f"firing: {_named(on_tracker)}: see the reason in CloudWatch"))
     found += _find_unfed(ours, deployment)
     if on_calls:
         text = f"firing, as calls are above the threshold: {_named(on_calls)}"
-        found.append(Finding("warning", text))
+        found.append(StepResult("warning", text))
     if silent:
         found.append(
-            Finding(
+            StepResult(
                 "warning",
                 f"nobody is told by {_named(silent)}: give the stack AlarmEmail or AlarmTopicArn, "
                 "and your own alarms --notify",
             )
         )
     if unconfirmed := _unconfirmed(deployment, client):
-        found.append(Finding("warning", unconfirmed))
+        found.append(StepResult("warning", unconfirmed))
     text = f"{len(ours)} alarms, none firing; each notifies somebody" if ours else "there are none"
-    return found or [ok(text)]
+    return found or [found_ok(text)]
 
 
-def _find_unfed(alarms: Sequence[Mapping[str, Any]], deployment: Deployment) -> Iterator[Finding]:
+def _find_unfed(
+    alarms: Sequence[Mapping[str, Any]], deployment: Deployment
+) -> Iterator[StepResult]:
     """Find the alarms on metrics in the tracker's namespaces that no deployed set publishes."""
     try:
         selection = deployment.selection
     except SettingsError as e:
-        yield wrong(f"{deployment.function} cannot run: {e}")
+        yield found_wrong(f"{deployment.function} cannot run: {e}")
         return
     missing: dict[Metric, list[Mapping[str, Any]]] = {}
     for alarm in alarms:
@@ -76,7 +78,7 @@ def _find_unfed(alarms: Sequence[Mapping[str, Any]], deployment: Deployment) -> 
             if not publishes(selection, metric.namespace, metric.name, dict(metric.dimensions)):
                 missing.setdefault(metric, []).append(alarm)
     for metric, some in missing.items():
-        yield wrong(
+        yield found_wrong(
             f"never firing: {_named(some)}: {metric.name} in {metric.namespace} is not published; "
             f"{_remedy(metric, deployment)}"
         )

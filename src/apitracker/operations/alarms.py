@@ -36,7 +36,9 @@ LONGEST_QUERY: Final = 3 * 3_600  # seconds that an alarm on a Metrics Insights 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
 MOST_ADDED: Final = 10  # metrics in the expression of an alarm
 MOST_NOTIFIED: Final = 5  # actions of an alarm
-NAMES_SHOWN: Final = 300  # characters of a description for the names of what is added up
+NAMES_SHOWN: Final = (
+    300  # characters of a description for the names of the metrics that are added up
+)
 BEHIND: Final = {
     "throttled": "Who is behind it: apitracker throttles. ",
     "denied": "Who was denied: apitracker denials. ",
@@ -158,7 +160,7 @@ def evaluation_periods(per: int) -> int:
     Return how many periods of *per* seconds an alarm looks back; one of them is enough to fire.
 
     A period is complete when it is `DELIVERED` over, and must still be looked at then. Fewer would
-    never see what comes late; asking for more than one would miss a single burst.
+    never see late calls; asking for more than one would miss a single burst.
     """
     return math.ceil(DELIVERED / per) + 1
 
@@ -302,5 +304,5 @@ def _requested(metric: Metric) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """Escape what would end a quoted name or value."""
+    """Escape the characters that would end a quoted name or value."""
     return re.sub(r"""(["'\\])""", r"\\\1", text)

@@ -7,7 +7,7 @@ from apitracker.aws import Client, paginate
 from apitracker.errors import ServiceError
 
 QUERIES: Final = 500  # metrics in one GetMetricData request
-POINTS: Final = 100_800  # data points in the answer to one
+POINTS_PER_ANSWER: Final = 100_800  # data points in the answer to one
 
 
 class Metric(NamedTuple):
@@ -66,11 +66,11 @@ def metrics_per_request(period: int, start: int, end: int) -> int:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
     """
-    return max(1, min(QUERIES, POINTS * period // max(period, end - start)))
+    return max(1, min(QUERIES, POINTS_PER_ANSWER * period // max(period, end - start)))
 
 
 def _queries(metrics: Sequence[Metric], period: int) -> list[dict[str, Any]]:
-    """Return a query for each of *metrics*, whose place is the number in the query's id."""
+    """Return a query for each of *metrics*; the number in its id is the metric's place."""
     return [
         {
             "Id": f"m{number}",

@@ -13,9 +13,9 @@ from apitracker.errors import ServiceError, UsageError
 from apitracker.operations.cloudwatch import Metric, get_sums, list_metrics
 
 DAYS: Final = 7  # over which APIs are ranked
-DAY: Final = 86_400
+DAY_SECONDS: Final = 86_400
 DASHBOARD_NAME: Final = "apitracker-busiest"
-COLUMNS: Final = 24  # of the grid
+GRID_COLUMNS: Final = 24  # of the grid
 ACROSS: Final = 4  # APIs beside each other
 HEIGHT: Final = 6
 MOST_APIS: Final = 400  # APIs: a widget and four metrics each, of 500 widgets and 2,500 metrics
@@ -43,8 +43,8 @@ def busiest(cloudwatch: Client, namespace: str, *, now: int) -> list[Used]:
     found = get_sums(
         cloudwatch,
         (metric for metric in listed if _is_api(metric)),
-        period=DAY,
-        start=now - now % DAY - (DAYS - 1) * DAY,
+        period=DAY_SECONDS,
+        start=now - now % DAY_SECONDS - (DAYS - 1) * DAY_SECONDS,
         end=now + 60,
     )
     return rank(_used(metric, values.values()) for metric, values in found.items())
@@ -58,7 +58,7 @@ def rank(rows: Iterable[Used]) -> list[Used]:
 
 def dashboard_body(rows: Sequence[Used], namespace: str, region: str) -> dict[str, Any]:
     """
-    Build the dashboard of *rows*, whose metrics are in *namespace* in *region*.
+    Build the dashboard of *rows*, with their metrics in *namespace* in *region*.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
     """
@@ -68,7 +68,7 @@ def dashboard_body(rows: Sequence[Used], namespace: str, region: str) -> dict[st
         f"**The {len(rows)} busiest APIs** of {DAYS} days, made by `apitracker dashboard`, which "
         "replaces all of it when it is run again."
     )
-    widgets = [{"type": "text", **_place(0, 0, COLUMNS, 2), "properties": {"markdown": about}}]
+    widgets = [{"type": "text", **_place(0, 0, GRID_COLUMNS, 2), "properties": {"markdown": about}}]
     if rows:
         lines = [_metric(row, namespace, label=_title(row)) for row in rows]
         widgets += [
@@ -82,7 +82,7 @@ def dashboard_body(rows: Sequence[Used], namespace: str, region: str) -> dict[st
                 setPeriodToTimeRange=True,
             ),
         ]
-    width = COLUMNS // ACROSS
+    width = GRID_COLUMNS // ACROSS
     for number, row in enumerate(rows):
         down, along = divmod(number, ACROSS)
         pair = [

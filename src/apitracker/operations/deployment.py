@@ -36,7 +36,7 @@ GROUP_TAG: Final = "apitracker:log-group"
 NO_STACK: Final = "ValidationError"  # CloudFormation's answer where there is no such stack
 NO_FUNCTION: Final = "ResourceNotFoundException"  # Lambda's where there is no such function
 
-Answer = TypeVar("Answer")
+_Answer = TypeVar("_Answer")
 
 MakeClient: TypeAlias = Callable[[str], Client]
 """Makes the client of a service: `apitracker.aws.client`, or a test's."""
@@ -217,8 +217,8 @@ def _failure_destination(function: str, functions: Client) -> str:
     return on_failure.get("Destination", "").partition(":s3:::")[2]
 
 
-def _seen(look: Callable[[], Answer]) -> Answer | RefusedError:
-    """Return the answer of *look*, or the error that AWS refused it with, for who needs it."""
+def _seen(look: Callable[[], _Answer]) -> _Answer | RefusedError:
+    """Return the answer of *look*, or AWS's refusal, to be raised where the answer is needed."""
     try:
         return look()
     except RefusedError as e:

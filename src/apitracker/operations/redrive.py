@@ -33,7 +33,7 @@ from apitracker.tracker.tracking import (
 )
 
 SECONDS: Final = 60.0  # for one event, its retries included; as the function has by default
-MARGIN: Final = 10.0  # seconds kept for looking up what is known of an event
+MARGIN: Final = 10.0  # seconds kept for looking up an event in the ledger
 
 
 class FailedEvents(Struct, frozen=True):
@@ -107,7 +107,7 @@ def publish_failed(
                 yield redriven
 
 
-def _event(failed: FailedEvents, key: str, s3: Client) -> Any:  # noqa: ANN401 - whatever Lambda was given
+def _event(failed: FailedEvents, key: str, s3: Client) -> Any:  # noqa: ANN401 - any JSON
     """Read the event in Lambda's record. `LogError` if the object is not such a record."""
     with translate_errors("s3:GetObject"):
         body = s3.get_object(Bucket=failed.bucket, Key=key)["Body"].read()
@@ -119,7 +119,7 @@ def _event(failed: FailedEvents, key: str, s3: Client) -> Any:  # noqa: ANN401 -
 
 def _publish(
     key: str,
-    event: Any,  # noqa: ANN401 - as above
+    event: Any,  # noqa: ANN401 - any JSON
     tracker: Tracker,
     tell: Callable[[str, str], None],
 ) -> Redriven:
@@ -140,13 +140,13 @@ def _publish(
     return Redriven(key, True, text, sum(refusal.datum.calls for refusal in sent.refused))
 
 
-def _open(event: Any, tracker: Tracker) -> Log | None:  # noqa: ANN401 - as above
+def _open(event: Any, tracker: Tracker) -> Log | None:  # noqa: ANN401 - any JSON
     """Return the log in *event*, None for a control message. `LogError` if there is none."""
     logs = open_event(event, max_bytes=tracker.settings.max_log_bytes)
     return logs[0] if logs else None
 
 
-def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - as above
+def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - any JSON
     log = _open(event, tracker)
     if log is None:
         return Redriven(key, done=True, text="a control message")

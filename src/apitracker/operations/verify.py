@@ -20,10 +20,10 @@ from apitracker.operations.deployment import (
     namespace_of,
     variables,
 )
-from apitracker.operations.findings import Finding, State, ok, wrong
+from apitracker.operations.steps import State, StepResult, found_ok, found_wrong
 from apitracker.settings import PREFIX
 
-HOURS: Final = 3  # looked back, for invocations, their errors, and metrics
+HOURS_BACK: Final = 3  # looked back, for invocations, their errors, and metrics
 STALE: Final = 2 * 3_600  # seconds: CloudWatch Logs may be an hour late with its last record's time
 LATE_METRICS: Final = 30 * 60  # seconds: CloudTrail delivers within 15 minutes as a rule
 FIRST_RECORDS: Final = 30 * 60  # seconds from a deployment, in which nothing may have come yet
@@ -44,7 +44,7 @@ AGAIN: Final = "run verify again when it is done"
 
 
 class Check(Struct, frozen=True):
-    """The finding about one thing, by its *name*."""
+    """The result of checking one thing, by its *name*."""
 
     name: str
     state: State
@@ -85,7 +85,7 @@ def verify(name: str, client: MakeClient, *, now: int) -> Iterator[Check]:
 
 def _check_flow(deployment: Deployment, client: MakeClient, now: int) -> Iterator[Check]:
     """Check the steps that records and their calls go through, in order."""
-    flow: dict[str, Callable[[], Finding]] = {
+    flow: dict[str, Callable[[], StepResult]] = {
         "trail": partial(check_trail, deployment, client, now),
         "filter": partial(check_filter, deployment, client),
         "records": partial(check_records, deployment, client, now),
@@ -150,11 +150,11 @@ def check_stack(deployment: Deployment) -> Check:
     return Check("stack", "wrong", f"{name} is {status}: see its events, and deploy again")
 
 
-def check_trail(deployment: Deployment, client: MakeClient, now: int) -> Finding:
+def check_trail(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that a trail delivers to the log group, and that it is logging."""
     found = _trail(deployment, client)
     if not found:
-        return wrong(
+        return found_wrong(
             f"no trail delivers to {deployment.log_group}: give one this log group, with aws "
             "cloudtrail update-trail --cloud-watch-logs-log-group-arn … "
             "--cloud-watch-logs-role-arn …"
@@ -162,33 +162,35 @@ def check_trail(deployment: Deployment, client: MakeClient, now: int) -> Finding
     with translate_errors("cloudtrail:GetTrailStatus"):
         status = client("cloudtrail").get_trail_status(Name=found)
     if not status["IsLogging"]:
-        return wrong(f"{found} is not logging: aws cloudtrail start-logging --name {found}")
+        return found_wrong(f"{found} is not logging: aws cloudtrail start-logging --name {found}")
     if error := status.get("LatestCloudWatchLogsDeliveryError"):
-        return wrong(
+        return found_wrong(
             f"{found} cannot deliver to CloudWatch Logs: {error}: its role needs "
             f"logs:CreateLogStream and logs:PutLogEvents on {deployment.log_group}"
         )
     if at := status.get("LatestCloudWatchLogsDeliveryTime"):
-        return ok(f"{found} is logging; it delivered {_ago(now - at.timestamp())}")
-    return ok(f"{found} is logging")
+        return found_ok(f"{found} is logging; it delivered {_ago(now - at.timestamp())}")
+    return found_ok(f"{found} is logging")
 
 
-def check_filter(deployment: Deployment, client: MakeClient) -> Finding:
+def check_filter(deployment: Deployment, client: MakeClient) -> StepResult:
     """Check that the log group has a subscription filter to our function."""
     filters = _filters(deployment, client)
     ours = [each for each in filters if _is_named(each["destinationArn"], deployment.function)]
     if not ours:
         others = f"; it has {len(filters)} others" if filters else ""
-        return wrong(
+        return found_wrong(
             f"{deployment.log_group} has no subscription filter to {deployment.function}{others}: "
             f"deploy the stack again, or make one with an empty pattern"
         )
     if pattern := ours[0].get("filterPattern"):
-        return ok(f"{deployment.log_group} sends {deployment.function} what matches {pattern}")
-    return ok(f"{deployment.log_group} sends all records to {deployment.function}")
+        return found_ok(
+            f"{deployment.log_group} sends {deployment.function} what matches {pattern}"
+        )
+    return found_ok(f"{deployment.log_group} sends all records to {deployment.function}")
 
 
-def check_records(deployment: Deployment, client: MakeClient, now: int) -> Finding:
+def check_records(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that the log group gets records."""
     with translate_errors("logs:DescribeLogStreams"):
         streams = client("logs").describe_log_streams(
@@ -196,81 +198,85 @@ def check_records(deployment: Deployment, client: MakeClient, now: int) -> Findi
         )["logStreams"]
     latest = max((each.get("lastIngestionTime", 0) for each in streams), default=0) / 1_000
     if not latest:
-        return wrong(
+        return found_wrong(
             f"{deployment.log_group} has never received a record: see to the trail",
             idle=True,
         )
     text = f"{deployment.log_group} received records {_ago(now - latest)}"
     if now - latest > STALE:
-        return wrong(f"{text}: see to the trail", idle=True)
-    return ok(text)
+        return found_wrong(f"{text}: see to the trail", idle=True)
+    return found_ok(text)
 
 
-def check_function(deployment: Deployment, client: MakeClient, now: int) -> Finding:
+def check_function(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that the function is well, and was invoked without errors."""
     name = deployment.function
     configuration = deployment.configuration
     if configuration.get("State") == "Failed" or configuration.get("LastUpdateStatus") == "Failed":
         why = configuration.get("StateReason") or configuration.get("LastUpdateStatusReason", "")
-        return wrong(f"{name} cannot run: {why}: deploy the stack again")
+        return found_wrong(f"{name} cannot run: {why}: deploy the stack again")
     calls, errors = (
         _total(client, now, Metric("AWS/Lambda", which, (("FunctionName", name),)))
         for which in ("Invocations", "Errors")
     )
     if errors:
-        return wrong(
-            f"{errors:,} of {calls:,} invocations of {name} failed in {HOURS} hours: "
-            f"aws logs tail {_log(configuration)} --since {HOURS}h"
+        return found_wrong(
+            f"{errors:,} of {calls:,} invocations of {name} failed in {HOURS_BACK} hours: "
+            f"aws logs tail {_log(configuration)} --since {HOURS_BACK}h"
         )
     if not calls:
-        return wrong(
-            f"{name} was not invoked in {HOURS} hours: see to the filter, and to the permission "
-            "of logs.amazonaws.com to invoke it (deploy the stack again)",
+        return found_wrong(
+            f"{name} was not invoked in {HOURS_BACK} hours: see to the filter, and to the "
+            "permission of logs.amazonaws.com to invoke it (deploy the stack again)",
             idle=True,
         )
-    return ok(f"{name} was invoked {calls:,} times in {HOURS} hours, without errors")
+    return found_ok(f"{name} was invoked {calls:,} times in {HOURS_BACK} hours, without errors")
 
 
-def check_failures(deployment: Deployment, client: MakeClient) -> Finding:
+def check_failures(deployment: Deployment, client: MakeClient) -> StepResult:
     """Check that no failed event waits to be published."""
     bucket = deployment.failed_events
     if not bucket:
-        return wrong(f"{deployment.name} keeps no failed events: deploy it again, of this version")
+        return found_wrong(
+            f"{deployment.name} keeps no failed events: deploy it again, of this version"
+        )
     with translate_errors("s3:ListBucket"):
         found = client("s3").list_objects_v2(Bucket=bucket, MaxKeys=SAMPLE)
     if waiting := found["KeyCount"]:
         more = " or more" if found["IsTruncated"] else ""
-        return wrong(
+        return found_wrong(
             f"{waiting:,}{more} failed events wait in {bucket}, for 30 days: mend what the log of "
             f"{deployment.function} says, then apitracker redrive --stack {deployment.name}"
         )
-    return ok(f"no failed events wait in {bucket}")
+    return found_ok(f"no failed events wait in {bucket}")
 
 
-def check_metrics(deployment: Deployment, client: MakeClient, now: int) -> Finding:
+def check_metrics(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that metrics arrive, and how late."""
     namespace, steady = _namespace_of_calls(deployment.configuration)
-    listed = list_metrics(client("cloudwatch"), namespace, RecentlyActive=f"PT{HOURS}H")
+    listed = list_metrics(client("cloudwatch"), namespace, RecentlyActive=f"PT{HOURS_BACK}H")
     some = [metric for metric, _ in zip(listed, range(SAMPLE), strict=False)]
-    begin = now - HOURS * 3_600
+    begin = now - HOURS_BACK * 3_600
     found = get_sums(client("cloudwatch"), some, period=60, start=begin, end=now + LATE_METRICS)
     latest = max((time for values in found.values() for time in values), default=None)
-    text = f"no metrics in {namespace} for {HOURS} hours"
+    text = f"no metrics in {namespace} for {HOURS_BACK} hours"
     if latest is not None:
         text = f"the latest call in {namespace} was made {_ago(now - latest)}"
     if not steady:
-        return ok(f"{text}: only calls that went wrong are published")
+        return found_ok(f"{text}: only calls that went wrong are published")
     if latest is None:
-        return wrong(
+        return found_wrong(
             f"{text}: see to the function; its role needs cloudwatch:PutMetricData for {namespace}",
             idle=True,
         )
     if now - latest > LATE_METRICS:
-        return wrong(f"{text}: CloudTrail takes 15 minutes; see to the lines above", idle=True)
-    return ok(text)
+        return found_wrong(
+            f"{text}: CloudTrail takes 15 minutes; see to the lines above", idle=True
+        )
+    return found_ok(text)
 
 
-def check_alone(deployment: Deployment, client: MakeClient, now: int) -> Finding:
+def check_alone(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that no other tracker publishes to our namespace: each call would count twice."""
     fed = [
         each["destinationArn"]
@@ -291,11 +297,11 @@ def check_alone(deployment: Deployment, client: MakeClient, now: int) -> Finding
             ):
                 others.append(name)
     if others:
-        return wrong(
+        return found_wrong(
             f"also publishing to {namespace}: {', '.join(sorted(others))}: calls count twice; "
             "delete its stack or subscription filter, or give it another namespace"
         )
-    return ok(f"no other tracker publishes to {namespace}")
+    return found_ok(f"no other tracker publishes to {namespace}")
 
 
 def _trail(deployment: Deployment, client: MakeClient) -> str:
@@ -322,7 +328,7 @@ def _filters(deployment: Deployment, client: MakeClient) -> list[dict[str, Any]]
 
 def _total(client: MakeClient, now: int, metric: Metric) -> int:
     """Add up *metric* over the last hours, this minute included."""
-    begin = now - HOURS * 3_600
+    begin = now - HOURS_BACK * 3_600
     found = get_sums(client("cloudwatch"), [metric], period=300, start=begin, end=now + 60)
     return round(sum(found[metric].values()))
 
