@@ -465,7 +465,7 @@ def test_golden_minutes(golden: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("summary?since=yesterdayish", "yesterdayish: no time; write 2026-10-01, "),
+        ("summary?since=yesterdayish", "yesterdayish: not a time: use 2026-10-01, "),
         (
             "summary?since=2026-10-02&until=2026-10-01",
             "until: 2026-10-01T00:00:00Z is not after 2026-10-02T00:00:00Z",

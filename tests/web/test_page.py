@@ -232,7 +232,7 @@ def test_a_glob_and_a_time_narrow(open_page: Open, site: str) -> None:
     page.get_by_label("from").fill("yesterdayish")
     page.get_by_role("button", name="Apply").click()
 
-    expect(page.locator("#problem")).to_contain_text("yesterdayish: no time; write 2026-10-01")
+    expect(page.locator("#problem")).to_contain_text("yesterdayish: not a time: use 2026-10-01")
 
 
 def test_a_table_is_sorted_searched_and_paged(open_page: Open, site: str) -> None:
