@@ -23,9 +23,8 @@ pytestmark = pytest.mark.skipif(not FIELD.is_dir(), reason=f"{FIELD} is not here
 
 
 def read(path: Path) -> Decoded:
-    """The log at *path*, decoded; it is small enough for one part."""
-    (decoded,) = parts(Log.of(path.name, path.read_bytes()))
-    return decoded
+    """The first part of the log at *path*, decoded; these have no other."""
+    return next(parts(Log.of(path.name, path.read_bytes())))
 
 
 def group(calls: list[Call], by: tuple[str, ...]) -> Counter[Row]:

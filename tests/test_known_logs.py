@@ -189,7 +189,7 @@ def test_an_unreadable_log_is_named_once(tmp_path: Path) -> None:
 
     assert first.returncode == third.returncode == 1
     for done in (first, third):
-        assert done.stderr.startswith("logs/bad.json: is no CloudTrail log")
+        assert done.stderr.startswith("logs/bad.json: is not a CloudTrail log")
         assert ", 1 unreadable; " in done.stderr
     known = "0 logs, 1 more counted before, 1 known to be unreadable; "
     for done in (second, fourth):
