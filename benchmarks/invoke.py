@@ -42,7 +42,9 @@ def _work(what: str, who: str) -> Callable[[dict[str, Any]], object]:
     if who == "port":
         return lambda given: module.count(given["awslogs"]["data"])
     tracking = importlib.import_module("apitracker.tracker.tracking")
-    return lambda given: tracking.count(tracking.subscription(given), tracking.MetricSelection(), "")
+    return lambda given: tracking.count(
+        tracking.subscription(given), tracking.MetricSelection(), ""
+    )
 
 
 def _main(what: str, who: str, path: Path) -> None:

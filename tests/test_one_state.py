@@ -34,7 +34,7 @@ def ingests(folder: Path) -> Iterator[Callable[[], None]]:
     children: list[subprocess.Popen[bytes]] = []
 
     def begin() -> None:
-        command = [APITRACKER, "ingest", "b.json"]
+        command: list[str | Path] = [APITRACKER, "ingest", "b.json"]
         child = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
         children.append(child)
         with suppress(subprocess.TimeoutExpired):
