@@ -13,9 +13,11 @@ from apitracker.cli.options import (
     store_option,
 )
 from apitracker.cli.output import (
+    INCOMPLETE,
     choose_format,
     describe_coverage,
     exit_by,
+    misses,
     report_balance,
     require_other_file,
     say,
@@ -23,7 +25,7 @@ from apitracker.cli.output import (
 )
 from apitracker.core.balance import Balance
 from apitracker.core.fields import require_fields
-from apitracker.core.selection import parse_selection
+from apitracker.core.selection import Selection, matcher, parse_selection
 from apitracker.errors import UsageError
 from apitracker.logs.sources import find_all
 from apitracker.settings import Settings
@@ -116,6 +118,9 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     form = choose_format(form, output)
     require_other_file(output, *(source or [path or settings.store]))
     selection = parse_selection(since, until, where)
+    outcomes = selection.where.get("outcome")
+    if outcomes and not matcher("outcome", outcomes)(outcome):
+        raise UsageError(f"outcome: only calls that were {outcome} are shown: leave --where out")
     balance = Balance()
     coverage = ""
     if source:
@@ -137,10 +142,22 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     none = f"no calls were {outcome}"
     if source:
         if not found:
-            say_none(none, balance, selection)
+            _say_none(none, balance, selection)
         report_balance(balance, selected=selection.timed, selection=selection)
+        if balance.not_selected == balance.counted:
+            raise SystemExit(INCOMPLETE)
         exit_by(balance, selection)
     elif not found:
         say(none)
     if coverage:
         say(coverage)
+
+
+def _say_none(none: str, balance: Balance, selection: Selection) -> None:
+    """Print the all-clear *none*, unless no call of the selected time was read."""
+    if balance.logs and not balance.counted:
+        say("no calls were read")
+    elif balance.counted == balance.not_selected and not misses(balance, selection):
+        say("no call is in the requested time")
+    else:
+        say_none(none, balance, selection)

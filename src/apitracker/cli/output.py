@@ -78,17 +78,18 @@ def describe_coverage(db: "Connection", path: Path, selection: Selection, *, emp
     from apitracker.store.queries import summarize
 
     found = summarize(db)
+    beside = f"; {found.unread:,} logs could not be read, and are not in it" if found.unread else ""
     if found.first is None or found.last is None:
-        return f"{path} has no calls"
+        return f"{path} has no calls{beside}"
     if not empty and selection.is_within(found.first, found.last):
         return ""
     calls = "calls of a synthetic trail" if found.origin == SYNTHETIC else "calls"
-    return f"{path} has {calls} {describe_span(found.first, found.last)}"
+    return f"{path} has {calls} {describe_span(found.first, found.last)}{beside}"
 
 
 def say_none(text: str, balance: Balance, selection: Selection) -> None:
     """Print the all-clear *text*, unless no log of the selected time was read."""
-    if not balance.logs or _misses(balance, selection):
+    if not balance.logs or misses(balance, selection):
         return  # the lines about the logs say why
     if balance.unread or balance.rejected:
         text += ", as far as the logs could be read"
@@ -98,7 +99,7 @@ def say_none(text: str, balance: Balance, selection: Selection) -> None:
     say(text)
 
 
-def _misses(balance: Balance, selection: Selection) -> bool:
+def misses(balance: Balance, selection: Selection) -> bool:
     """Tell whether the logs have calls, but none in the time of *selection*."""
     if balance.first is None or balance.last is None:
         return False
@@ -132,7 +133,7 @@ def report_balance(balance: Balance, *, selected: bool = False, selection: Selec
     if balance.unread:
         logs += f", {len(balance.unread):,} unreadable"
     say(f"{logs}; {balance.received:,} records: {', '.join(parts)}")
-    if balance.first is not None and balance.last is not None and _misses(balance, selection):
+    if balance.first is not None and balance.last is not None and misses(balance, selection):
         say(
             "no call is in the requested time: the logs have calls"
             f" {describe_span(balance.first, balance.last)}"
@@ -160,5 +161,5 @@ def _say_left_out(balance: Balance) -> None:
 
 def exit_by(balance: Balance, selection: Selection = ALL) -> None:
     """Exit with 1 if a log or record was not counted, or no call is in the requested time."""
-    if balance.unread or balance.rejected or _misses(balance, selection):
+    if balance.unread or balance.rejected or misses(balance, selection):
         raise SystemExit(INCOMPLETE)

@@ -8,6 +8,7 @@ import click
 from apitracker.cli.options import Time
 from apitracker.cli.output import say
 from apitracker.core.times import write as write_time
+from apitracker.errors import UsageError
 
 
 @click.command()
@@ -38,6 +39,8 @@ def sample_command(  # noqa: PLR0913 - options of a command
     """
     from apitracker.synthetic.trail import write_trail
 
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: is not empty: name a new folder for the trail")
     end = datetime.now(UTC) if until is None else datetime.fromtimestamp(until, UTC)
     written = write_trail(folder, events=events, days=days, seed=seed, broken=broken, until=end)
     start = int(written.incident.start.timestamp())

@@ -280,8 +280,8 @@ def _watched(alarm: Alarm) -> dict[str, Any]:
         for metric in alarm.watched
     ]
     if len(stats) > 1:
-        # Where one of them has no data in a period, arithmetic takes it for 0.
-        total = " + ".join(f"m{at}" for at in range(len(stats)))
+        # Most often one spelling has data: a sum with a missing value might be missing too.
+        total = " + ".join(f"FILL(m{at}, 0)" for at in range(len(stats)))
         return {
             "Metrics": [
                 {"Id": "calls", "Expression": total, "Label": "calls", "ReturnData": True},

@@ -99,8 +99,23 @@ RECORDED_AS: Final = {
 """By eventSource: a name of the API, or an action of IAM -> the name that CloudTrail records."""
 
 
-ELSEWHERE: Final = frozenset({"cloudfront.amazonaws.com", "iam.amazonaws.com"})
-"""Global services, whose calls CloudTrail records in us-east-1 wherever they are made."""
+ELSEWHERE: Final = frozenset(
+    {
+        "account.amazonaws.com",
+        "cloudfront.amazonaws.com",
+        "iam.amazonaws.com",
+        "organizations.amazonaws.com",
+        "route53.amazonaws.com",
+        "route53domains.amazonaws.com",
+        "support.amazonaws.com",
+    }
+)
+"""
+Global services, whose calls CloudTrail records in us-east-1 wherever they are made.
+
+Those of AWS's pages on CloudFront, IAM, Organizations and Route 53, and those that were seen in
+us-east-1 only in public records of many regions.
+"""
 
 APART: Final = ("cn-", "eu-iso", "eusc-", "us-gov-", "us-iso")  # partitions without us-east-1
 

@@ -46,7 +46,7 @@ class StoreSummary(NamedTuple):
     """
     The extent of a store: its logs, calls and known events, its first and last second.
 
-    *origin* is that of its calls, as in `core.origins`.
+    *origin* is that of its calls, as in `core.origins`; *unread* logs could not be read.
     """
 
     logs: int
@@ -55,6 +55,7 @@ class StoreSummary(NamedTuple):
     first: int | None
     last: int | None
     origin: str
+    unread: int
 
 
 class Totals(NamedTuple):
@@ -172,7 +173,7 @@ def summarize(db: Connection) -> StoreSummary:
             (SELECT coalesce(sum(calls), 0)::BIGINT FROM days),
             (SELECT count(*) FROM events),
             (SELECT min(second) FROM counts), (SELECT max(second) FROM counts),
-            (SELECT origin FROM about)
+            (SELECT origin FROM about), (SELECT count(*) FROM unread)
         """,
     )
 

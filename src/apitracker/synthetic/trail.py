@@ -244,11 +244,20 @@ def _uuid(digits: str, at: int) -> str:
     )
 
 
-def _event_id(digits: str, at: int) -> str:
-    """Cut an eventID out of hex *digits* that `core.origins` recognises."""
-    first, second = digits[at : at + 8], digits[at + 8 : at + 12]
+def _event_id(digits: str, at: int, end: str) -> str:
+    """
+    Cut an eventID out of hex *digits* that `core.origins` recognises.
+
+    *end* is four digits for the end of the trail: trails of other times have no events in common.
+    """
+    first, second = digits[at : at + 8], end
     third, fourth = digits[at + 13 : at + 16], digits[at + 17 : at + 20]
     return f"{first}-{second}-{UUID_VERSION}{third}-a{fourth}-{TAG}"
+
+
+def _end_digits(end: datetime) -> str:
+    """Return four hex digits for the *end* of a trail."""
+    return hashlib.sha256(_stamp(end).encode()).hexdigest()[:4]
 
 
 def _stamp(moment: datetime) -> str:
@@ -314,9 +323,10 @@ def _burst(quota: Quota) -> int:
 class _Cast:
     """All callers: makes their records, and remembers only the sessions that are open."""
 
-    def __init__(self, scenario: Scenario, rng: random.Random) -> None:
+    def __init__(self, scenario: Scenario, rng: random.Random, end: datetime) -> None:
         self._scenario = scenario
         self._rng = rng
+        self._end = _end_digits(end)
         self._sessions: dict[tuple[Actor, Place], _Session] = {}
         self._buckets: dict[Scene, _TokenBucket] = {}
 
@@ -409,7 +419,7 @@ class _Cast:
             error = self._failure(act, api, session) if moment.failed else ""
             values["error"] = error
             values["time"] = stamps[moment.second]
-            values["event"] = _event_id(digits, at)
+            values["event"] = _event_id(digits, at, self._end)
             values["request"] = _uuid(digits, at + 32)
             values["id"] = digits[at + 64 : at + 80]
             if is_shared:
@@ -614,7 +624,7 @@ def _insight(moment: datetime, state: str, kind: str, shared: str, rng: random.R
             "eventVersion": "1.09",
             "eventTime": _stamp(moment),
             "awsRegion": incident.region,
-            "eventID": _event_id(rng.randbytes(16).hex(), 0),
+            "eventID": _event_id(rng.randbytes(16).hex(), 0, _end_digits(moment)),
             "eventType": "AwsCloudTrailInsight",
             "recipientAccountId": incident.account,
             "sharedEventID": shared,
@@ -666,7 +676,7 @@ def write_trail(  # noqa: PLR0913  each is a choice of its own, by name and with
     rng = random.Random(seed)
     scenario = load_scenario()
     places = scenario.places
-    cast = _Cast(scenario, rng)
+    cast = _Cast(scenario, rng, end)
     bucket = _Bucket(scenario, folder, rng, starts[0], events=events, broken=broken)
     incident = _window(scenario.incident, end)
     insights = _insights(incident, rng)
