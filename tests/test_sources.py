@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apitracker.core.balance import LeftOut
 from apitracker.errors import SourceError
-from apitracker.logs.sources import Found, LeftOut, fetch_log, find
+from apitracker.logs.sources import Found, fetch_log, find
 
 REGION = "AWSLogs/111122223333/CloudTrail/eu-west-1"
 JULY_10 = timegm((2023, 7, 10, 0, 0, 0))

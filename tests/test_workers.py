@@ -95,7 +95,9 @@ def test_pipes_are_read_here(tmp_path: Path) -> None:
     found = list(read_all(founds, Query(("eventName",)), processes=2))
     os.close(out)
 
-    _, piped = found[70]
+    each = found[70]
+    assert isinstance(each, ReadLog)
+    piped = each.result
     assert isinstance(piped, PartialCount)
     assert (piped.table, list(piped.counts)) == ([("Piped",)], [1])
 

@@ -243,7 +243,7 @@ def _select(
 
 
 def _match_series(table: Sequence[Row], plain: Sequence[str], selection: Selection) -> list[bool]:
-    """Tell for each series of *table* whether its values of the *plain* fields are selected."""
+    """Return for each series of *table* whether its values of the *plain* fields are selected."""
     columns = dict(zip(plain, zip(*table, strict=True), strict=True)) if table else {}
     tested = [match_each(columns[f], f, selection.where[f]) for f in selection.plain if columns]
     return (

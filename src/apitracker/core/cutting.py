@@ -1,5 +1,5 @@
 """
-Long JSON text is cut into short lists, which stay in the processor's cache while they are read.
+Cut long JSON text into short lists: these stay in the processor's cache while they are read.
 
 Text comes in pieces, as it is inflated. Each piece but the last is cut at its last place where one
 object of the list ends and the next one begins with the same key::

@@ -400,7 +400,7 @@ def _fit(raw: Raw, kind: type[Fields]) -> Fields:
 
 
 def mend(text: bytes) -> bytes:
-    """Replace invalid UTF-8 and lone surrogates, which are not characters, by U+FFFD."""
+    """Replace invalid UTF-8 and lone surrogates by U+FFFD, as neither are characters."""
     if not text.isascii():
         text = text.decode("utf-8", "replace").encode()
     if b"\\ud" in text or b"\\uD" in text:
