@@ -53,7 +53,7 @@ class UsageError(ApiTrackerError):
 
 
 class SettingsError(ApiTrackerError):
-    """A setting with a bad value; the message names it and says what is accepted."""
+    """A setting with a bad value; the message names it and the accepted values."""
 
 
 class WorkerError(ApiTrackerError):
