@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+from apitracker.core.tally import Row
+from apitracker.logs.totals import Balance, total
 from benchmarks.corpora import Corpora, describe, files
 from benchmarks.measure import Options, Result, child, ratio, rounds, seconds, settle
 
 from apitracker.core.compression import MAX_BYTES
-from apitracker.core.tally import Row
 from apitracker.core.times import label
 from apitracker.jobs.ingest import question
-from apitracker.logs.totals import Balance, total
 from apitracker.logs.workers import Question, read_all
 
 MINUTE: Final = ("minute", "eventName", "awsRegion", "eventSource")

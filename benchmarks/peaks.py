@@ -50,7 +50,7 @@ def _decoding(path: Path, how: str) -> int:
     settle()
     before = memory("VmRSS")
     if how == "decode":
-        decoded = list(parts(sources.read(str(path))))
+        decoded = list(parts(sources.fetch_log(str(path))))
         assert any(part.calls for part in decoded)  # noqa: S101 - kept until here
     else:
         log = read(Found(str(path), 0), ingest_query(MAX_BYTES))

@@ -45,10 +45,10 @@ KNOWS["cli"] = {*KNOWS, "cli"}
 OWNERS = {
     "boto3": "apitracker.aws",
     "botocore": "apitracker.aws",
-    "duckdb": "apitracker.store.database",
+    "duckdb": "apitracker.store.connections",
     "click": "apitracker.cli",
     "fastapi": "apitracker.page.app",
-    "pydantic": "apitracker.page.views",
+    "pydantic": "apitracker.page",
     "uvicorn": "apitracker.page.server",
 }
 

@@ -208,7 +208,7 @@ def test_repeated_stars_look_through_folders_once(tmp_path: Path) -> None:
 
 def test_a_source_without_an_end(tmp_path: Path) -> None:
     """Of what has no end only so much is read as shows that it is too long."""
-    log = sources.read("/dev/zero", max_bytes=1_000_000)
+    log = sources.fetch_log("/dev/zero", max_bytes=1_000_000)
     assert 1_000_000 < len(log.body) < 50_000_000
     endless = '/usr/bin/yes | "$0" count -'
     done = subprocess.run(

@@ -786,7 +786,7 @@ class TestPlace:
 
     @pytest.mark.parametrize("event", [{}, {"eventID": "e-9"}], ids=["no id", "id"])
     @pytest.mark.parametrize("source", ["aws:s3", "minio:s3", "ceph:s3"])
-    def test_a_notice_is_no_call(self, source: str, event: Json) -> None:
+    def test_a_notice_is_not_a_call(self, source: str, event: Json) -> None:
         """What S3 tells a queue of an object has a record's form, and is rejected by its source."""
         notice = {
             "eventVersion": "2.1",
@@ -801,7 +801,7 @@ class TestPlace:
         decoded = read(document([notice, record()]))
 
         assert [(r.place, r.reason) for r in decoded.rejected] == [
-            ("record 1", f"is a notice of {source}, and no call")
+            ("record 1", f"is a notice of {source}, not a call")
         ]
         assert len(decoded.calls) == 1
 

@@ -264,7 +264,7 @@ def test_an_upgrade_that_cannot_be_written(old: Path) -> None:
 
     assert str(raised.value).startswith(
         f"{path}: this store has schema 1, which has to be upgraded to 2 before it is read, and it"
-        " cannot be written: permission denied"
+        " cannot be written: permission denied; make it readable and writable for this user"
     )
     assert str(raised.value).endswith(
         "; copy it to a folder that you may write in, and give that file to --store"

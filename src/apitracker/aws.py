@@ -62,6 +62,15 @@ class RefusedError(ServiceError):
         self.code = code
 
 
+class StorageError(ServiceError):
+    """S3 failed while *name* was looked for or read; *fault* says how."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(f"{name}: {fault}")
+        self.name = name
+        self.fault = fault
+
+
 def client(service: str, *, source: str = "") -> Client:
     """
     Return the client for *service*, one for each process and setting of the AWS_* environment.
@@ -136,7 +145,7 @@ def download(bucket: str, key: str, *, again: int = DOWNLOADS - 1) -> bytes:
     """
     Read one S3 object whole, as it is stored; *again* when its body breaks off on the way.
 
-    `SourceError` when it is missing or may not be read, `ServiceError` when S3 fails.
+    `SourceError` when it is missing or may not be read, `StorageError` when S3 fails.
     """
     from botocore.exceptions import HTTPClientError, IncompleteReadError  # noqa: PLC0415
 
@@ -172,12 +181,12 @@ def translate_errors(action: str, *, source: str = "") -> Iterator[None]:
         raise _translated(error, action, source) from error
     except ParamValidationError as error:
         if source:
-            raise SourceError(
-                f"{source}: S3 has no such names: write s3://bucket/prefix"
-            ) from error
+            raise SourceError(source, "S3 has no such names: write s3://bucket/prefix") from error
         raise ServiceError(f"{action}: {_fault(error)}") from error
     except (BotoCoreError, ValueError) as error:  # boto3 refuses an endpoint with a ValueError
-        raise ServiceError(f"{source or action}: {_fault(error)}") from error
+        if source:
+            raise StorageError(source, _fault(error)) from error
+        raise ServiceError(f"{action}: {_fault(error)}") from error
 
 
 def _translated(error: Any, action: str, source: str) -> Exception:  # noqa: ANN401 - botocore's
@@ -185,10 +194,10 @@ def _translated(error: Any, action: str, source: str) -> Exception:  # noqa: ANN
     code = error.response["Error"]["Code"]
     message = error.response["Error"].get("Message", "")
     if source and code in SOURCE_FAULTS:
-        return SourceError(f"{source}: {SOURCE_FAULTS[code]} (S3: {message})")
+        return SourceError(source, f"{SOURCE_FAULTS[code]} (S3: {message})")
     if source:
         way_on = SIGN_IN_HINT if code in EXPIRED else "try again later"
-        return ServiceError(f"{source}: S3 refused: {code}: {message}: {way_on}")
+        return StorageError(source, f"S3 refused: {code}: {message}: {way_on}")
     if code in EXPIRED:
         return ServiceError(f"{action}: AWS refused: {code}: {message}: {SIGN_IN_HINT}")
     way_on = "" if code not in DENIED else f": allow {action} to these credentials"

@@ -651,6 +651,27 @@ class TestOtherBatches:
         )
         assert throttled == 10
 
+    def test_settings_and_release_change_before_it_is_begun(
+        self,
+        outcomes: Deliveries,
+        release: Callable[[], None],
+        cloudwatch: CloudWatch,
+        book: Ledger,
+        metrics: Faulty,
+    ) -> None:
+        """A log that is cut anew is published by the settings of now, and so is its line."""
+        cloudwatch.answers = [runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+        release()
+        clock = outcomes.tracker.clock
+        ruled = tracker(book, metrics, clock, exclude="eventName=N000*", namespace="New")
+
+        done = Deliveries(ruled)(self.PAYLOAD)
+
+        assert (done.excluded, done.published.calls, done.overflow) == (10, 1991, 0)
+        assert {namespace for namespace, *_ in cloudwatch.values()} == {"New"}
+
     def test_it_holds_without_a_ledger_down_too(
         self, outcomes: Deliveries, release: Callable[[], None], cloudwatch: CloudWatch
     ) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from apitracker import aws as clients
 from apitracker.errors import ServiceError, SourceError
-from apitracker.logs.sources import find, read
+from apitracker.logs.sources import fetch_log, find
 
 ACCOUNT = "AWSLogs/111122223333"
 REGION = f"{ACCOUNT}/CloudTrail/eu-west-1"
@@ -178,7 +178,9 @@ class TestFind:
         bucket = fill(*odd)
 
         assert keys(f"s3://{bucket}") == odd
-        assert [read(f.name).body for f in find(f"s3://{bucket}")] == [key.encode() for key in odd]
+        assert [fetch_log(f.name).body for f in find(f"s3://{bucket}")] == [
+            key.encode() for key in odd
+        ]
 
 
 class TestPrefix:
@@ -384,7 +386,7 @@ class TestRead:
         body = b"\x1f\x8b\x08\x00 not even gzip"
         client("s3").put_object(Bucket=bucket, Key="log", Body=body, ContentEncoding="gzip")
 
-        log = read(f"s3://{bucket}/log")
+        log = fetch_log(f"s3://{bucket}/log")
 
         assert (log.name, log.body) == (f"s3://{bucket}/log", body)
         assert log.id == hashlib.sha256(body).hexdigest()
@@ -394,12 +396,12 @@ class TestRead:
         bucket = fill()
 
         with pytest.raises(SourceError, match=f"^s3://{bucket}/gone: there is no such object"):
-            read(f"s3://{bucket}/gone")
+            fetch_log(f"s3://{bucket}/gone")
 
     def test_of_a_bucket_that_is_gone(self, account: str, name: str) -> None:  # noqa: ARG002
         """So is a bucket."""
         with pytest.raises(SourceError, match=f"^s3://{name}/log: there is no such bucket"):
-            read(f"s3://{name}/log")
+            fetch_log(f"s3://{name}/log")
 
 
 Answer = tuple[int, bytes, int]
@@ -454,7 +456,7 @@ class TestClient:
         with answering((200, b"body", 4)) as (url, asked):
             monkeypatch.setenv(variable, url)
 
-            assert read("s3://bucket/a/key").body == b"body"
+            assert fetch_log("s3://bucket/a/key").body == b"body"
         assert asked == ["/bucket/a/key"]
 
     def test_is_made_anew_for_another_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,7 +508,7 @@ class TestClient:
         with answering(*[(200, b"bo", 4)] * broken, (200, b"body", 4)) as (url, asked):
             monkeypatch.setenv("AWS_ENDPOINT_URL", url)
 
-            assert read("s3://bucket/key").body == b"body"
+            assert fetch_log("s3://bucket/key").body == b"body"
         assert len(asked) == broken + 1
 
     def test_gives_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,7 +519,7 @@ class TestClient:
             with pytest.raises(
                 ServiceError, match=r"^s3://bucket/key: no whole answer came from AWS: "
             ):
-                read("s3://bucket/key")
+                fetch_log("s3://bucket/key")
         assert len(asked) == 3
 
     @pytest.mark.parametrize(
@@ -545,7 +547,7 @@ class TestClient:
             monkeypatch.setenv("AWS_ENDPOINT_URL", url)
 
             with pytest.raises(error, match=f"^s3://bucket/key: .*{words}"):
-                read("s3://bucket/key")
+                fetch_log("s3://bucket/key")
             with pytest.raises(error, match=f"^s3://bucket/prefix: .*{words}"):
                 list(find("s3://bucket/prefix"))
 
@@ -555,7 +557,7 @@ class TestClient:
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
         with pytest.raises(ServiceError, match=r"^s3://b/k: no AWS credentials were found: set "):
-            read("s3://b/k")
+            fetch_log("s3://b/k")
 
     def test_with_a_profile_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A profile that does not exist is named."""
@@ -579,4 +581,4 @@ class TestClient:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
         with pytest.raises(ServiceError, match=f"^s3://bucket/k: {fault}.*{url}"):
-            read("s3://bucket/k")
+            fetch_log("s3://bucket/k")

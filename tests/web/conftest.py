@@ -3,18 +3,14 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from tests.web.serving import HOSTILE, Open, Theme, ingest, serving, settled
 
 from apitracker.synthetic import trail as sample
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests.web.serving import HOSTILE, Open, Theme, ingest, serving, settled
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOW = f"no browser ({', '.join(BROWSERS)}): make browser installs one"

@@ -18,9 +18,9 @@ from apitracker.errors import UsageError
 if TYPE_CHECKING:
     from apitracker.store.connections import Connection
 
-NAMED_RECORDS: Final = 100  # rejected or refused records that are named one by one
-NAMED_LOGS: Final = 20  # unreadable logs that are named one by one
-NAMED_SERVICES: Final = 10  # services that left-out files are named by
+LISTED_RECORDS: Final = 100  # rejected or refused records that are listed one by one
+LISTED_LOGS: Final = 20  # unreadable logs that are listed one by one
+LISTED_SERVICES: Final = 10  # services that left-out files are listed by
 
 INCOMPLETE, WRONG, FAILED, STOPPED = 1, 2, 3, 130  # exit codes; 0: all was counted
 
@@ -107,14 +107,14 @@ def _misses(balance: Balance, selection: Selection) -> bool:
 
 def report_balance(balance: Balance, *, selected: bool = False, selection: Selection = ALL) -> None:
     """Print the balance of logs and records, and name each one that was not counted."""
-    for unread in balance.unread[:NAMED_LOGS]:
+    for unread in balance.unread[:LISTED_LOGS]:
         say(f"{unread.name}: {unread.fault}")
-    if len(balance.unread) > NAMED_LOGS:
-        say(f"and {len(balance.unread) - NAMED_LOGS:,} more logs that could not be read")
-    for name, rejected in balance.rejections[:NAMED_RECORDS]:
+    if len(balance.unread) > LISTED_LOGS:
+        say(f"and {len(balance.unread) - LISTED_LOGS:,} more logs that could not be read")
+    for name, rejected in balance.rejections[:LISTED_RECORDS]:
         say(f"{name}: {rejected.place}: {rejected.reason}")
-    if balance.rejected > NAMED_RECORDS:
-        say(f"and {balance.rejected - NAMED_RECORDS:,} more records that could not be counted")
+    if balance.rejected > LISTED_RECORDS:
+        say(f"and {balance.rejected - LISTED_RECORDS:,} more records that could not be counted")
     _say_left_out(balance)
     skipped = ", ".join(f"{n:,} {kind}" for kind, n in sorted(balance.skipped.items()))
     parts = [
@@ -148,7 +148,7 @@ def _say_left_out(balance: Balance) -> None:
         counts[each.service] += n
     for kind, counts in (("files", files), ("folders", folders)):
         if counts:
-            named = counts.most_common(NAMED_SERVICES)
+            named = counts.most_common(LISTED_SERVICES)
             parts = [f"{n:,} of {service}" for service, n in named]
             rest = counts.total() - sum(n for _, n in named)
             parts += [f"{rest:,} of others"] if rest else []

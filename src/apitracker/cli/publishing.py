@@ -18,7 +18,7 @@ from apitracker.cli.options import (
     sources_argument,
     stack_option,
 )
-from apitracker.cli.output import INCOMPLETE, NAMED_RECORDS, exit_by, report_balance, say, say_none
+from apitracker.cli.output import INCOMPLETE, LISTED_RECORDS, exit_by, report_balance, say, say_none
 from apitracker.core import tables
 from apitracker.core.balance import Balance
 from apitracker.core.datums import Datum
@@ -171,7 +171,7 @@ def publish(  # noqa: PLR0913 - options of a command
     elif outlook.batches:
         progress = _progress(len(batches))
         published = send_batches(batches, poster, clock, begin=begin, progress=progress)
-        for refusal in published.refused[:NAMED_RECORDS]:
+        for refusal in published.refused[:LISTED_RECORDS]:
             if not refusal.is_late:
                 say(f"{refusal.datum.metric_name}: not published: {refusal.reason}")
         say(

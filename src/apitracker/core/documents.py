@@ -19,10 +19,9 @@ from apitracker.core.model import Log, Rejected
 from apitracker.core.recognition import in_words, recognise
 from apitracker.errors import LogError
 
-T = TypeVar("T", bound=Struct)
+Fields = TypeVar("Fields", bound=Struct)
 
-
-NOTHING: Final = Raw(b"")  # a field that is not there
+NOTHING: Final = Raw(b"")  # the value of an absent field
 
 
 class Issuer(Struct, frozen=True, gc=False):
@@ -39,9 +38,9 @@ class SessionContext(Struct, frozen=True, gc=False):
 
 class UserIdentity(Struct, frozen=True, gc=False):
     """
-    Who called, in as many words as it takes to name a role or a user.
+    The caller: the fields that name a role, a user or a person.
 
-    What few callers are named by is decoded only for those.
+    Fields that few callers are named by are decoded only for those.
     """
 
     type: str = ""
@@ -58,7 +57,7 @@ NOBODY: Final = UserIdentity()
 
 
 class Addendum(Struct, frozen=True, gc=False):
-    """What CloudTrail adds to a record that comes late or comes again."""
+    """The mark that CloudTrail puts on a record that it delivers late or again."""
 
     originalEventID: str = ""
 
@@ -85,7 +84,7 @@ class Record(Struct, frozen=True, gc=False):
 
 
 class Short(Struct, frozen=True, gc=False):
-    """A record as far as it says which API was called, when and where: that is decoded faster."""
+    """A record without its caller and outcome: the API, the time and the region decode faster."""
 
     eventTime: str = ""
     eventSource: str = ""
@@ -107,7 +106,7 @@ class Short(Struct, frozen=True, gc=False):
 
 
 class View(Record, frozen=True, gc=False):
-    """A record that also says what was called, and whether another account has a record of it."""
+    """A record with the called resources, and whether another account has a record of the call."""
 
     requestParameters: Raw = Raw(b"")
     resources: Raw = Raw(b"")
@@ -115,11 +114,11 @@ class View(Record, frozen=True, gc=False):
 
 
 class RepeatedError(LogError):
-    """A log with more than one list of records in one object: JSON's readers would see the last."""
+    """An object has several lists of records: JSON readers would see the last of them only."""
 
 
 class Name:
-    """A key of an object. No two are equal, so that a repeated key keeps each of its values."""
+    """A key of an object. No two are equal, so a repeated key keeps each of its values."""
 
     __slots__ = ("text",)
 
@@ -128,16 +127,18 @@ class Name:
 
 
 Element: TypeAlias = Record | Short | Rejected | str
-"""What stands in a log: a record; what is none, and why; or a kind of record to be skipped."""
+"""An element of a log: a record, an element that is not a record, or a kind to be skipped."""
 
 
-_decode_view = msgspec.json.Decoder(View).decode  # whatever is rare or odd is decoded as a view
+Records: TypeAlias = list[Record] | list[Short] | list[View]
+
+_decode_view = msgspec.json.Decoder(View).decode  # rare and odd elements are decoded as views
 _RECORD: Final[dict[type[Record | Short], Callable[[str], Record | Short]]] = {
     Record: msgspec.json.Decoder(Record).decode,
     Short: msgspec.json.Decoder(Short).decode,
     View: _decode_view,
 }
-_RECORDS: Final[dict[type[Record | Short], Callable[[bytes | memoryview], list[Any]]]] = {
+_RECORDS: Final[dict[type[Record | Short], Callable[[bytes | memoryview], Records]]] = {
     Record: msgspec.json.Decoder(list[Record]).decode,
     Short: msgspec.json.Decoder(list[Short]).decode,
     View: msgspec.json.Decoder(list[View]).decode,
@@ -146,24 +147,24 @@ _decode_members = msgspec.json.Decoder(dict[Name, Raw], dec_hook=lambda _, key: 
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
-MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
+MESSAGES: Final = 250  # at a time, so that they stay in the processor's cache
 OPENING: Final = re.compile(rb'\s*\{\s*"Records"\s*:\s*')
 
 LIST: Final = re.compile(rb"\s*\[")
 LISTS: Final = ("Records", "Events")  # the keys of lists of records, ours and LookupEvents'
 RECORD: Final = "CloudTrailEvent"  # the key of a record, as text, in an event of LookupEvents
 
-# In a line that is a record, what a list of records beside its fields would be called; a key may
-# have its characters as escapes.
+# In a line that is a record, the key of a list of records beside its fields; characters of a key
+# may be written as escapes.
 LIST_BESIDE: Final = re.compile(rb'"(?:Records|Events)"|\\u')
 
-# What only a record has at its top: enough to know one that stands alone.
+# Fields that only a record has at its top: by them one that stands alone is recognised.
 RECORD_FIELDS: Final = frozenset(
     {"eventTime", "eventName", "eventSource", "eventID", "userIdentity"}
 )
 
-# Between two JSON documents one behind the other. Inside a document a comma stands between them,
-# and inside a string no quote is unescaped.
+# The place between two JSON documents, one behind the other. Inside a document there would be a
+# comma, and inside a string no quote is unescaped.
 BOUNDARY: Final = re.compile(rb'(?<=[\]}])\s*(?=(?:\[\s*)?\{\s*"[\w\\]+"\s*:)')
 
 # Escapes, one after the other, so that the second half of "\\\\ud83d" is not taken for one; the
@@ -174,13 +175,12 @@ LONE_SURROGATE: Final = re.compile(
 )
 
 
-def read(
+def read_elements(
     log: Log, *, max_bytes: int, kind: type[Record | Short] = Record
 ) -> Iterator[list[Element]]:
     """
-    Give the elements of *log*: a few hundred at a time where its text can be cut, else at once.
+    Return the elements of *log*, a few hundred at a time. Records have the fields of *kind*.
 
-    Its records have at least the fields of *kind*.
     `LogError` if it cannot be read whole, `RecursionError` if it is nested too deep.
     """
     if isinstance(log.body, list):
@@ -195,7 +195,7 @@ def read(
         return
     bodies = cut_records(inflate(log.body, log.name, max_bytes=max_bytes))
     for body in bodies:
-        records: list[Any] | None
+        records: Records | None
         try:
             records = _RECORDS[kind](_list_in(body))
         except UNREADABLE:
@@ -204,11 +204,11 @@ def read(
             del body  # a long log that could not be cut goes as its calls come
             records.reverse()  # off the end, as what is left does not move then
             while records:
-                yield cast("list[Element]", records[: -MESSAGES - 1 : -1])
+                yield cast("list[Element]", records[: -MESSAGES - 1 : -1])  # the last, backwards
                 del records[-MESSAGES:]
             continue
         # An element is odd, or the cut went through a list inside a record, or this is another
-        # form of log. Only the first can be put right without the rest of the text.
+        # form of log. Only the first can be mended without the rest of the text.
         try:
             elements = _elements(body, log.name)
         except (msgspec.DecodeError, LogError):
@@ -216,15 +216,15 @@ def read(
         else:
             yield elements
             continue
-        del body  # so that the text is held by those only who let it go
+        del body  # so that the readers of the text can let go of it
         yield from documents
 
 
 def _list_in(body: bytes) -> bytes | memoryview:
     """
-    Give the list of a document that has nothing else, as CloudTrail writes it.
+    Return the list of a document that has nothing else, as CloudTrail writes it.
 
-    With anything behind the list, and be it another list of records, it is none.
+    If anything stands behind the list, were it another list of records, the result is not a list.
     """
     opening = OPENING.match(body)
     text = body.rstrip() if opening else body
@@ -252,14 +252,14 @@ def _documents(text: bytes, name: str) -> Iterator[list[Element]]:
             yield from _documents(document, name)
         return
     if text.lstrip()[:1] not in (b"{", b"["):
-        raise _no_log(text, name, "it is not JSON") from fault
+        raise _not_a_log(text, name, "it is not JSON") from fault
     if thing := recognise(text):
         raise LogError(name, f"is {thing}") from fault
     raise LogError(name, f"is cut off or damaged: {in_words(fault)}; fetch it again") from fault
 
 
-def _no_log(text: bytes, name: str, fault: str) -> LogError:
-    """Make the error of a log, named *name*, whose *text* is something else, or has a *fault*."""
+def _not_a_log(text: bytes, name: str, fault: str) -> LogError:
+    """Return the error for a *text*, named *name*, that is something else or has a *fault*."""
     thing = recognise(text)
     return LogError(name, f"is {thing}" if thing else f"is not a CloudTrail log: {fault}")
 
@@ -272,7 +272,7 @@ def _lines(lines: list[bytes], name: str) -> Iterator[list[Element]]:
         known = known or not all(each and _all_rejected(each) for each in found)
         yield list(itertools.chain.from_iterable(found))
     if not known:
-        raise _no_log(lines[0], name, f"none of its {len(lines):,} lines is a record")
+        raise _not_a_log(lines[0], name, f"none of its {len(lines):,} lines is a record")
 
 
 def _line(line: bytes, name: str) -> list[Element]:
@@ -306,16 +306,16 @@ def _is_json(text: bytes) -> bool:
 
 
 def _elements(text: bytes, name: str) -> list[Element]:
-    """Read one document of any form, element by element. `DecodeError` if it is no JSON."""
+    """Read one document of any form, element by element. `DecodeError` if it is not JSON."""
     text = mend(text)
     if LIST.match(text):
         return [_element(raw) for raw in _decode_list(text)]
     try:
         members = _read_members(text)
     except ValidationError as e:
-        raise _no_log(text, name, "it is neither an object nor a list") from e
+        raise _not_a_log(text, name, "it is neither an object nor a list") from e
     top = dict(members)
-    held = [key for key, _ in members if key in LISTS]
+    held = [key for key, _ in members if key in LISTS]  # with repetitions
     if RECORD_FIELDS & top.keys():
         held.append("the fields of a record")
     if len(held) > 1:
@@ -329,7 +329,7 @@ def _elements(text: bytes, name: str) -> list[Element]:
         return ["digest"]
     if held:
         return [_element(Raw(text))]
-    raise _no_log(text, name, "it is an object without Records")
+    raise _not_a_log(text, name, "it is an object without Records")
 
 
 def _read_members(text: bytes | Raw) -> list[tuple[str, Raw]]:
@@ -379,7 +379,7 @@ def _element(raw: Raw) -> Element:
         return Rejected("", f"is not a record: {in_words(e)}")
 
 
-def _fit(raw: Raw, kind: type[T]) -> T:
+def _fit(raw: Raw, kind: type[Fields]) -> Fields:
     """Decode an object whose fields may have any type: one that does not fit counts as absent."""
     given = msgspec.json.decode(raw, type=dict[str, Raw])
     fitting: dict[str, Any] = {}
@@ -390,7 +390,7 @@ def _fit(raw: Raw, kind: type[T]) -> T:
             fitting[field.name] = msgspec.json.decode(given[field.name], type=field.type)
             continue
         if field.name == "eventTime":
-            with contextlib.suppress(*UNREADABLE):  # a number is shown when the record is rejected
+            with contextlib.suppress(*UNREADABLE):  # a rejection shows the number
                 number = msgspec.json.decode(given[field.name], type=int | float)
                 fitting[field.name] = str(number)
         if isinstance(field.type, type) and issubclass(field.type, Struct):
@@ -400,7 +400,7 @@ def _fit(raw: Raw, kind: type[T]) -> T:
 
 
 def mend(text: bytes) -> bytes:
-    """Replace what is no character, invalid UTF-8 and lone surrogates, by U+FFFD."""
+    """Replace invalid UTF-8 and lone surrogates, which are not characters, by U+FFFD."""
     if not text.isascii():
         text = text.decode("utf-8", "replace").encode()
     if b"\\ud" in text or b"\\uD" in text:

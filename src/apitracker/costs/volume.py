@@ -140,7 +140,7 @@ class Scale:
 
     def _weigh(self, name: str, balance: Balance) -> None:
         try:
-            log = sources.read(name, max_bytes=self._max_bytes)
+            log = sources.fetch_log(name, max_bytes=self._max_bytes)
             if not isinstance(log.body, bytes):
                 return
             text = inflate(log.body, name, max_bytes=self._max_bytes)

@@ -17,7 +17,7 @@ from apitracker.core.metric_sets import (
     publishes,
     within,
 )
-from apitracker.core.times import UNITS
+from apitracker.core.times import AGE_UNITS
 from apitracker.errors import SettingsError, UsageError
 from apitracker.operations.api_names import published_names
 from apitracker.operations.cloudwatch import Metric
@@ -149,7 +149,7 @@ def parse_period(text: str) -> int:
     `UsageError` unless it is a number of whole minutes, up to a day: the metrics are by the minute.
     """
     found = re.fullmatch(r"(\d{1,9})([smhd])", text.strip(), re.ASCII)
-    seconds = int(found[1]) * UNITS[found[2]] if found else 0
+    seconds = int(found[1]) * AGE_UNITS[found[2]] if found else 0
     if not 0 < seconds <= LONGEST or seconds % 60:
         raise UsageError(f"{text}: give whole minutes up to a day, as 1m, 5m or 1h")
     return seconds

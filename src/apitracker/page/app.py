@@ -87,7 +87,7 @@ def make_app(path: Path, hosts: Collection[str] = LOOPBACK) -> FastAPI:
 
 
 def _guard(app: FastAPI, hosts: Collection[str]) -> None:
-    """Refuse requests by a name that is not this server's; limit what our page may load."""
+    """Refuse requests by a name that is not this server's; limit the files of our page."""
 
     @app.middleware("http")
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:

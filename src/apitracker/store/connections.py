@@ -128,7 +128,7 @@ def fetch_one(db: Connection, row: Callable[..., R], sql: str, parameters: SqlPa
 
 
 def fetch_plain(db: Connection, sql: str, parameters: SqlParameters = ()) -> list[Row]:
-    """Return the rows of *sql*, whose columns are fields of calls."""
+    """Return the rows of *sql*; its columns are fields of calls."""
     found: list[Row] = db.execute(sql, parameters).fetchall()
     return found
 

@@ -52,11 +52,12 @@ class Known(NamedTuple):
 
 class Store:
     """
-    Counts in the DuckDB file at *path*, which is made when something is first added.
+    Counts in the DuckDB file at *path*.
 
-    Every method opens the file, waits up to `connections.WAIT_SECONDS` for others to close it, and
-    closes it again; a store of an older schema is upgraded first. `StoreError` when that fails, or
-    when the file is not a store, or one of a newer schema.
+    The file is made when something is first added. Every method opens it, waits up to
+    `connections.WAIT_SECONDS` for others to close it, and closes it again; a store of an older
+    schema is upgraded first. `StoreError` when that fails, or when the file is not a store, or one
+    of a newer schema.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,7 +167,7 @@ class Store:
             raise
 
     def _upgrade(self, schema: int) -> None:
-        """Bring the file, which has an older *schema*, to the schema of this apitracker."""
+        """Upgrade the file from an older *schema* to that of this apitracker."""
         try:
             with open_file(self.path, read_only=False) as db:
                 prepare(db, self.path)
@@ -179,7 +180,7 @@ class Store:
 
 
 def _rewrite(db: Connection, table: str, query: str) -> None:
-    """Replace *table* by the rows of *query*, which names it as {}."""
+    """Replace *table* by the rows of *query*; {} stands for its name there."""
     db.execute(f"CREATE TABLE rewritten AS {query.format(table)}")
     db.execute(f"DROP TABLE {table}")
     db.execute(f"ALTER TABLE rewritten RENAME TO {table}")

@@ -1,10 +1,10 @@
 """
-Who is throttled or denied, and who is behind it.
+Incidents: throttled or denied APIs, and the callers behind them.
 
-A quota belongs to an account and a region, not to a caller: who uses it up is throttled no more
-often than others are. So all callers of a throttled API are named, by their calls in the minutes
-in which it was throttled, whether they were throttled themselves or not. Of a denied API the
-callers that were denied are named.
+A quota belongs to an account and a region, not to a caller: the caller that uses it up is throttled
+no more often than others are. So all callers of a throttled API are named, by their calls in the
+minutes in which it was throttled, whether they were throttled themselves or not. Of a denied API
+the callers that were denied are named.
 
 Calls that use up no quota are listed apart: those outside of it, as by service-linked roles to EC2,
 and throttles that AWS caused itself. Nobody has a share of them, and no peak counts them.

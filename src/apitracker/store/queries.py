@@ -356,9 +356,10 @@ def add_up_over_time(
     db: Connection, by: str, buckets: TimeBuckets, most: int, selection: Selection = ALL
 ) -> TimeSeries:
     """
-    Add up the selected calls by the field *by* in each of *buckets*, which hold all of them.
+    Add up the selected calls by the field *by* in each time bucket.
 
-    The *most* values with most calls have a list each, and the others one together, under None.
+    *buckets* hold all of the calls. The *most* values with most calls have a list each, and the
+    others one together, under None.
     """
     require_fields((by, *selection.where), kept=True)
     if by in WIDTHS:

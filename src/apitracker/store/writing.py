@@ -41,7 +41,7 @@ class NewLog(NamedTuple):
 
 
 class SeriesState(NamedTuple):
-    """The identity of a store, and the state of its series, which adding series changes."""
+    """The identity of a store, and the state of its series: adding series changes it."""
 
     store: str
     series: str

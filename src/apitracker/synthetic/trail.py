@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from isal import igzip
 
-from apitracker.core.origins import TAG, VERSION
+from apitracker.core.origins import TAG, UUID_VERSION
 from apitracker.core.quotas import Quota
 from apitracker.errors import UsageError
 from apitracker.synthetic.scenario import (
@@ -246,10 +246,9 @@ def _uuid(digits: str, at: int) -> str:
 
 def _event_id(digits: str, at: int) -> str:
     """Cut an eventID out of hex *digits* that `core.origins` recognises."""
-    return (
-        f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{VERSION}{digits[at + 13 : at + 16]}"
-        f"-a{digits[at + 17 : at + 20]}-{TAG}"
-    )
+    first, second = digits[at : at + 8], digits[at + 8 : at + 12]
+    third, fourth = digits[at + 13 : at + 16], digits[at + 17 : at + 20]
+    return f"{first}-{second}-{UUID_VERSION}{third}-a{fourth}-{TAG}"
 
 
 def _stamp(moment: datetime) -> str:

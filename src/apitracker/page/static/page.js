@@ -1,9 +1,9 @@
-// The page: reads the address, shows what it says, and looks for what is new in the store.
+// The page: reads the address, shows its view, and looks for new calls in the store.
 
+import { makeBalance } from "./balance.js";
 import { fill, h, say } from "./dom.js";
 import { FIELD_NAMES, calls, count, isoTime, length, plain, printable, shellQuoted, utc } from "./format.js";
 import { makeIncidents } from "./incidents.js";
-import { makeReconciliation } from "./reconciliation.js";
 import * as source from "./source.js";
 import { address, exact, isMoving, read, timed } from "./state.js";
 import { makeUsage, oneApi, when } from "./usage.js";
@@ -13,7 +13,7 @@ const VIEWS = {
   usage: ["Usage", () => makeUsage(go)],
   throttled: ["Throttled", () => makeIncidents("throttled")],
   denied: ["Denied", () => makeIncidents("denied")],
-  reconciliation: ["Reconciliation", makeReconciliation],
+  reconciliation: ["Balance", makeBalance], // the name in addresses is that of 0.2.0
 };
 const PRESETS = [["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 d", 604800], ["30 d", 2592000], ["90 d", 7776000]];
 
@@ -62,7 +62,7 @@ async function show() {
     showProblem("");
     showSpan(answers[0]);
   } catch (e) {
-    if (!(e instanceof source.Refusal)) throw e;
+    if (!(e instanceof source.Unanswered)) throw e;
     if (still()) showProblem(e.message, e.passing);
   } finally {
     if (still()) main.setAttribute("aria-busy", "false");
@@ -323,7 +323,7 @@ async function poll() {
     if (isNew || unanswered || hasMoved) await show();
     if (isNew && !first) say(`Updated: ${calls(about.calls)} in ${count(about.logs)} logs`);
   } catch (e) {
-    if (!(e instanceof source.Refusal)) throw e;
+    if (!(e instanceof source.Unanswered)) throw e;
     showProblem(e.message, e.passing);
   }
 }

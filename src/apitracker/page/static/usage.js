@@ -235,18 +235,18 @@ const canAlarm = ({ eventSource, eventName }) =>
 const inRegion = ({ values }) =>
   values.awsRegion === undefined ? "" : ` in ${plain("awsRegion", values.awsRegion)}`;
 
-const isRefusal = (outcome) => outcome === "throttled" || outcome === "denied";
+const isThrottledOrDenied = (outcome) => outcome === "throttled" || outcome === "denied";
 
 /** The alarms that are offered: what each is called, its unit of time, and the outcome it counts. */
 function alarmLines({ outcome }) {
-  if (isRefusal(outcome)) return [["minute", "minute", outcome]];
+  if (isThrottledOrDenied(outcome)) return [["minute", "minute", outcome]];
   const lines = [["minute", "minute", outcome], ["hour", "hour", outcome]];
   return outcome ? lines : [...lines, ["throttled", "minute", "throttled"]];
 }
 
 /** The command of an alarm, and when it fires. */
 function alarmLine(values, answer, [name, unit, outcome]) {
-  const threshold = isRefusal(outcome) ? { ...answer[unit], above: 0 } : answer[unit];
+  const threshold = isThrottledOrDenied(outcome) ? { ...answer[unit], above: 0 } : answer[unit];
   const { above } = threshold;
   const per = { minute: "1m", hour: "1h" }[unit];
   const command = above === null ? null : alarmCommand(values, above, per, values.awsRegion, outcome);
@@ -267,21 +267,21 @@ function alarmLine(values, answer, [name, unit, outcome]) {
 }
 
 /** When an alarm with this threshold fires, and whether it would have fired in the chosen time. */
-function firing({ above, at, most, refused, exceeded }, unit, outcome) {
+function firing({ above, at, most, throttledOrDenied, exceeded }, unit, outcome) {
   const many = (n) => `${count(n)} ${unit}${n === 1 ? "" : "s"}`;
-  if (isRefusal(outcome)) {
-    const had = refused ? `${many(refused)} of this time had one` : `no ${unit} of this time had one`;
+  if (isThrottledOrDenied(outcome)) {
+    const had = throttledOrDenied ? `${many(throttledOrDenied)} of this time had one` : `no ${unit} of this time had one`;
     return [`Fires at the first ${outcome} call, if the metric set outcomes is published: ${had}.`];
   }
   if (above === null) {
     return [
-      refused
+      throttledOrDenied
         ? `In each ${unit} of this time that had calls, some were throttled. Choose a longer time for a threshold.`
         : "This time had no calls. Choose a longer time for a threshold.",
     ];
   }
   const fires = `Fires at more ${outcome ? `${outcome} calls` : "calls"} than in the busiest ${unit} of this time`;
-  if (!refused) return [`${fires}, `, when(at), "."];
+  if (!throttledOrDenied) return [`${fires}, `, when(at), "."];
   return [
     `${fires} in which no call was throttled, `,
     when(at),
