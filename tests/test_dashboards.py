@@ -254,7 +254,7 @@ def test_what_aws_would_refuse_is_seen(broken: dict[str, Any]) -> None:
 
 def test_ranks() -> None:
     """Most calls come first, then names; what was not called is left out."""
-    ranked = dashboards.rank(
+    ranked = dashboards.rank_apis(
         [
             Used("B", "r", "s", 2),
             Used("A", "r", "s", 2),

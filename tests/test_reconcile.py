@@ -13,7 +13,7 @@ from apitracker.core.datums import Datum, Dimension
 from apitracker.core.metric_sets import OVERFLOW, MetricSelection
 from apitracker.jobs import reconcile
 from apitracker.jobs.reconcile import (
-    Kind,
+    DifferenceKind,
     PublishedCalls,
     SentBefore,
     SumsQuery,
@@ -48,7 +48,7 @@ def happened(counts: Mapping[MetricMinute, int]) -> dict[MetricMinute, Datum]:
     return {key: datum(key, calls) for key, calls in counts.items()}
 
 
-Said = list[tuple[MetricMinute, Kind, int]]
+Said = list[tuple[MetricMinute, DifferenceKind, int]]
 
 
 def differences(
@@ -72,7 +72,11 @@ def test_comparing() -> None:
 
     assert differences({GET: 5, PUT: 2, later: 1}, {GET: 3, PUT: 2, later: 4, LIST: 7}) == (
         3 + 2 + 1,
-        [(GET, Kind.MISSING, 2), (LIST, Kind.TOO_MANY, 7), (later, Kind.TOO_MANY, 3)],
+        [
+            (GET, DifferenceKind.MISSING, 2),
+            (LIST, DifferenceKind.TOO_MANY, 7),
+            (later, DifferenceKind.TOO_MANY, 3),
+        ],
     )
     assert differences({GET: 5}, {GET: 5}) == (5, [])
     assert differences({}, {}) == (0, [])
@@ -94,21 +98,21 @@ def test_rows() -> None:
 
 def test_overflow() -> None:
     """Calls beyond the budget are found in the overflow of their region, service and minute."""
-    assert differences({GET: 5}, {}, {REST: 5}) == (0, [(GET, Kind.IN_OVERFLOW, 5)])
+    assert differences({GET: 5}, {}, {REST: 5}) == (0, [(GET, DifferenceKind.IN_OVERFLOW, 5)])
     assert differences({GET: 5}, {GET: 1}, {REST: 3}) == (
         1,
-        [(GET, Kind.IN_OVERFLOW, 3), (GET, Kind.MISSING, 1)],
+        [(GET, DifferenceKind.IN_OVERFLOW, 3), (GET, DifferenceKind.MISSING, 1)],
     )
     assert differences({GET: 5, LIST: 1}, {LIST: 1}, {REST: 7}) == (
         1,
-        [(GET, Kind.IN_OVERFLOW, 5), (REST, Kind.TOO_MANY, 2)],
+        [(GET, DifferenceKind.IN_OVERFLOW, 5), (REST, DifferenceKind.TOO_MANY, 2)],
     )
     # Neither another region, nor another minute, has them.
     later = REST._replace(minute=MINUTE + 60)
     assert differences({LIST: 1}, {}, {REST: 1, later: 1})[1] == [
-        (LIST, Kind.MISSING, 1),
-        (REST, Kind.TOO_MANY, 1),
-        (later, Kind.TOO_MANY, 1),
+        (LIST, DifferenceKind.MISSING, 1),
+        (REST, DifferenceKind.TOO_MANY, 1),
+        (later, DifferenceKind.TOO_MANY, 1),
     ]
 
 
@@ -116,7 +120,7 @@ def test_overflow_of_all_services() -> None:
     """Beyond the budget of overflow, all regions and services are counted as one."""
     assert differences({GET: 5, LIST: 2}, {}, {REST: 4, ALL_OVERFLOW: 3}) == (
         0,
-        [(GET, Kind.IN_OVERFLOW, 5), (LIST, Kind.IN_OVERFLOW, 2)],
+        [(GET, DifferenceKind.IN_OVERFLOW, 5), (LIST, DifferenceKind.IN_OVERFLOW, 2)],
     )
 
 
@@ -126,7 +130,7 @@ def test_overflow_is_of_metrics_that_cloudwatch_does_not_have() -> None:
 
     assert differences({earlier: 1, GET: 5, PUT: 5}, {earlier: 1}, {REST: 5}) == (
         1,
-        [(GET, Kind.MISSING, 5), (PUT, Kind.IN_OVERFLOW, 5)],
+        [(GET, DifferenceKind.MISSING, 5), (PUT, DifferenceKind.IN_OVERFLOW, 5)],
     )
 
 
@@ -134,25 +138,28 @@ def test_an_api_that_is_named_like_the_overflow() -> None:
     """An eventName is whatever a log says; the overflow is in a namespace of its own."""
     assert differences({REST: 2, GET: 3}, {REST: 2}, {REST: 3}) == (
         2,
-        [(GET, Kind.IN_OVERFLOW, 3)],
+        [(GET, DifferenceKind.IN_OVERFLOW, 3)],
     )
 
 
 def test_what_was_sent() -> None:
     """What CloudWatch does not show yet is not missing, and what came since is."""
-    assert differences({GET: 5}, {GET: 2}, sent={GET: 5}) == (2, [(GET, Kind.SENT, 3)])
+    assert differences({GET: 5}, {GET: 2}, sent={GET: 5}) == (2, [(GET, DifferenceKind.SENT, 3)])
     assert differences({GET: 5}, {GET: 5}, sent={GET: 5}) == (5, [])
     assert differences({GET: 6}, {GET: 2}, sent={GET: 5}) == (
         2,
-        [(GET, Kind.MISSING, 1), (GET, Kind.SENT, 3)],
+        [(GET, DifferenceKind.MISSING, 1), (GET, DifferenceKind.SENT, 3)],
     )
     assert differences({GET: 5}, {GET: 2}, {REST: 1}, {GET: 4}) == (
         2,
-        [(GET, Kind.IN_OVERFLOW, 1), (GET, Kind.SENT, 2)],
+        [(GET, DifferenceKind.IN_OVERFLOW, 1), (GET, DifferenceKind.SENT, 2)],
     )
     # Fewer files than the last time: there is no more to come than they show.
-    assert differences({GET: 3}, {GET: 2}, sent={GET: 5}) == (2, [(GET, Kind.SENT, 1)])
-    assert differences({GET: 1}, {GET: 2}, sent={GET: 5}) == (1, [(GET, Kind.TOO_MANY, 1)])
+    assert differences({GET: 3}, {GET: 2}, sent={GET: 5}) == (2, [(GET, DifferenceKind.SENT, 1)])
+    assert differences({GET: 1}, {GET: 2}, sent={GET: 5}) == (
+        1,
+        [(GET, DifferenceKind.TOO_MANY, 1)],
+    )
 
 
 @pytest.mark.parametrize(("age", "coming"), [(72 * 3_600 - 1, {GET: 5}), (72 * 3_600, {})])
@@ -295,10 +302,15 @@ def test_nothing_is_left_out(
     """Each call that happened, and each that was published, is in one place."""
     found = compare(files, sums, sent)
 
-    parts = (found.calls(what) for what in (Kind.MISSING, Kind.SENT, Kind.IN_OVERFLOW))
+    parts = (
+        found.calls(what)
+        for what in (DifferenceKind.MISSING, DifferenceKind.SENT, DifferenceKind.IN_OVERFLOW)
+    )
     assert total(files) == found.equal + sum(parts)
     shown = sum(sums.by_api.values()) + sum(sums.overflow.values())
-    assert shown == found.equal + found.calls(Kind.TOO_MANY) + found.calls(Kind.IN_OVERFLOW)
+    assert shown == found.equal + found.calls(DifferenceKind.TOO_MANY) + found.calls(
+        DifferenceKind.IN_OVERFLOW
+    )
 
 
 @given(FILES, SUMS)
@@ -308,9 +320,9 @@ def test_publishing_the_difference(files: dict[MetricMinute, Datum], sums: Publi
     ups, _ = make_top_ups(before, files, NOW)
     after = compare(files, send(sums, ups), {})
 
-    assert after.calls(Kind.MISSING) == 0
-    assert after.calls(Kind.IN_OVERFLOW) == before.calls(Kind.IN_OVERFLOW)
-    assert after.calls(Kind.TOO_MANY) == before.calls(Kind.TOO_MANY)
+    assert after.calls(DifferenceKind.MISSING) == 0
+    assert after.calls(DifferenceKind.IN_OVERFLOW) == before.calls(DifferenceKind.IN_OVERFLOW)
+    assert after.calls(DifferenceKind.TOO_MANY) == before.calls(DifferenceKind.TOO_MANY)
     assert make_top_ups(after, files, NOW) == ([], 0)
     for up in ups:
         whole = files[up.minute]
@@ -327,8 +339,8 @@ def test_publishing_before_it_shows(
     memory = {up.minute: up.total for up in ups}
 
     again = compare(files, sums, memory)
-    assert again.calls(Kind.MISSING) == 0
-    assert again.calls(Kind.SENT) == sum(up.datum.calls for up in ups)
+    assert again.calls(DifferenceKind.MISSING) == 0
+    assert again.calls(DifferenceKind.SENT) == sum(up.datum.calls for up in ups)
 
     for key, other in more.items():
         seconds = [
@@ -341,8 +353,10 @@ def test_publishing_before_it_shows(
     further, _ = make_top_ups(compare(files, sums, memory), files, NOW)
     final = compare(files, send(send(sums, ups), further), {})
 
-    assert final.calls(Kind.MISSING) == 0
-    assert final.calls(Kind.TOO_MANY) <= compare(files, sums, {}).calls(Kind.TOO_MANY)
+    assert final.calls(DifferenceKind.MISSING) == 0
+    assert final.calls(DifferenceKind.TOO_MANY) <= compare(files, sums, {}).calls(
+        DifferenceKind.TOO_MANY
+    )
 
 
 # --- sent ---------------------------------------------------------------------------------------

@@ -422,7 +422,7 @@ def test_alarms_that_notify_nobody() -> None:
         (
             "warning",
             (
-                "nobody is told by a, b, cover, stack-alarm: give the stack AlarmEmail or "
+                "notifying nobody: a, b, cover, stack-alarm: give the stack AlarmEmail or "
                 "AlarmTopicArn, and your own alarms --notify"
             ),
         )
@@ -440,7 +440,7 @@ def test_an_address_that_has_not_confirmed() -> None:
         (
             "warning",
             (
-                "nobody is told by e-mail: the address of AlarmEmail has not confirmed; open the "
+                "no e-mail is sent: the address of AlarmEmail has not confirmed; open the "
                 "message that SNS sent to it"
             ),
         )

@@ -61,8 +61,8 @@ def test_alarm_is_put_and_updated(client: Client, name: str) -> None:
     other = run("alarm", "ec2:RunInstances", "--above", 5, "--region", "eu-west-1", **env)
 
     assert (one.returncode, two.returncode, other.returncode) == (0, 0, 0)
-    assert "nobody is told" in one.stderr
-    assert "nobody is told" not in two.stderr
+    assert "notifies nobody" in one.stderr
+    assert "notifies nobody" not in two.stderr
     found = client("cloudwatch").describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
     by_name = {each["AlarmName"]: each for each in found}
     assert set(by_name) == {
@@ -684,7 +684,7 @@ def test_verify_alarms(setup: Setup) -> None:
         ),
         f"warning  alarms    firing, as calls are above the threshold: {setup.name} s:Get r",
         (
-            f"warning  alarms    nobody is told by {alarm}: give the stack AlarmEmail or "
+            f"warning  alarms    notifying nobody: {alarm}: give the stack AlarmEmail or "
             "AlarmTopicArn, and your own alarms --notify"
         ),
     ]

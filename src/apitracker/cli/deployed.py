@@ -129,7 +129,7 @@ def alarm(  # noqa: PLR0913 - options of a command
     alarms.put_alarm(requested, aws.client("cloudwatch"))
     say(f"{requested['AlarmName']}: {requested['AlarmDescription']}")
     if not notify:
-        say("nobody is told when it fires: give --notify ARN")
+        say("it notifies nobody when it fires: give --notify ARN")
 
 
 def _region_of_calls(region: str | None, event_source: str, *, force: bool) -> str:

@@ -239,7 +239,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
     from apitracker import aws
     from apitracker.jobs.reconcile import (
         DIFFERENCE_FIELDS,
-        Kind,
+        DifferenceKind,
         comparable_datums,
         comparable_settings,
         reconcile_calls,
@@ -279,7 +279,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
     rows = [each.row for each in found.comparison.differences]
     lines = tables.lines(rows, DIFFERENCE_FIELDS, form or "table", "difference")
     sys.stdout.writelines(f"{line}\n" for line in lines)
-    calls = {kind: found.comparison.calls(kind) for kind in Kind}
+    calls = {kind: found.comparison.calls(kind) for kind in DifferenceKind}
     parts = [f"{found.comparison.equal:,} equal"]
     parts += [f"{number:,} {kind.value}" for kind, number in calls.items()]
     say(f"calls: {'; '.join(parts)}")
@@ -288,7 +288,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
             f"{found.fresh:,} missing calls are less than six hours old: the tracker may publish"
             " them"
         )
-    missing = calls[Kind.MISSING]
+    missing = calls[DifferenceKind.MISSING]
     if poster and found.top_ups:
         before = found.sent_before
         if not before.records:
@@ -300,7 +300,7 @@ def reconcile(  # noqa: PLR0913 - options of a command
             f"--publish would send {missing - found.fresh:,} calls of"
             f" {len(found.top_ups):,} minutes"
         )
-    if missing or calls[Kind.TOO_MANY]:
+    if missing or calls[DifferenceKind.TOO_MANY]:
         raise SystemExit(INCOMPLETE)
     exit_by(balance, selection)
 

@@ -59,7 +59,7 @@ DIFFERENCE_FIELDS: Final = ("minute", *API.fields[:-1], "what", "happened", "pub
 """The columns of a `Difference`, beside the difference itself: the set `API` ends in a second."""
 
 
-class Kind(Enum):
+class DifferenceKind(Enum):
     """The kinds of differences, by their names in a table."""
 
     MISSING = "missing"
@@ -76,7 +76,7 @@ class Difference(Struct, frozen=True):
     """
 
     minute: MetricMinute
-    kind: Kind
+    kind: DifferenceKind
     calls: int
     happened: int
     published: int
@@ -84,7 +84,7 @@ class Difference(Struct, frozen=True):
     @property
     def row(self) -> tuple[tuple[object, ...], int]:
         """The values of `DIFFERENCE_FIELDS`, and by how much more was published than happened."""
-        calls = self.calls if self.kind is Kind.TOO_MANY else -self.calls
+        calls = self.calls if self.kind is DifferenceKind.TOO_MANY else -self.calls
         return (*self.minute, self.kind.value, self.happened, self.published), calls
 
 
@@ -98,7 +98,7 @@ class Comparison(Struct, frozen=True):
     equal: int
     differences: list[Difference]
 
-    def calls(self, kind: Kind) -> int:
+    def calls(self, kind: DifferenceKind) -> int:
         """Return how many calls are of *kind*."""
         return sum(each.calls for each in self.differences if each.kind is kind)
 
@@ -278,17 +278,19 @@ def compare(
         lacking = max(0, has - coming)
         overflow = _take(left, each, lacking)
         for kind, calls in (
-            (Kind.TOO_MANY, shown - has),
-            (Kind.SENT, coming - shown),
-            (Kind.IN_OVERFLOW, overflow),
-            (Kind.MISSING, lacking - overflow),
+            (DifferenceKind.TOO_MANY, shown - has),
+            (DifferenceKind.SENT, coming - shown),
+            (DifferenceKind.IN_OVERFLOW, overflow),
+            (DifferenceKind.MISSING, lacking - overflow),
         ):
             if calls > 0:
                 differences.append(Difference(each, kind, calls, has, shown))
     for each, calls in left.items():
         if calls:
             shown = published.overflow[each]
-            differences.append(Difference(each, Kind.TOO_MANY, calls, shown - calls, shown))
+            differences.append(
+                Difference(each, DifferenceKind.TOO_MANY, calls, shown - calls, shown)
+            )
     return Comparison(equal, sorted(differences, key=lambda d: (d.minute, d.kind.value)))
 
 
@@ -389,11 +391,13 @@ def make_top_ups(
     The tracker itself may publish a call until it is `EXPECTED` old at *now*.
     """
     differences = comparison.differences
-    coming = Counter({each.minute: each.calls for each in differences if each.kind is Kind.SENT})
+    coming = Counter(
+        {each.minute: each.calls for each in differences if each.kind is DifferenceKind.SENT}
+    )
     top_ups = []
     fresh = 0
     for each in differences:
-        if each.kind is not Kind.MISSING:
+        if each.kind is not DifferenceKind.MISSING:
             continue
         if each.minute.minute > now - EXPECTED:
             fresh += each.calls

@@ -53,7 +53,7 @@ def check_alarms(deployment: Deployment, client: MakeClient) -> list[StepResult]
         found.append(
             StepResult(
                 "warning",
-                f"nobody is told by {_named(silent)}: give the stack AlarmEmail or AlarmTopicArn, "
+                f"notifying nobody: {_named(silent)}: give the stack AlarmEmail or AlarmTopicArn, "
                 "and your own alarms --notify",
             )
         )
@@ -128,7 +128,7 @@ def _unconfirmed(deployment: Deployment, client: MakeClient) -> str:
         return f"whether the address of AlarmEmail has confirmed is not known: {e}"
     if found["Attributes"].get("PendingConfirmation") == "true":
         return (
-            "nobody is told by e-mail: the address of AlarmEmail has not confirmed; open the "
+            "no e-mail is sent: the address of AlarmEmail has not confirmed; open the "
             "message that SNS sent to it"
         )
     return ""

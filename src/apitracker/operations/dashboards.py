@@ -47,10 +47,10 @@ def busiest(cloudwatch: Client, namespace: str, *, now: int) -> list[Used]:
         start=now - now % DAY_SECONDS - (DAYS - 1) * DAY_SECONDS,
         end=now + 60,
     )
-    return rank(_used(metric, values.values()) for metric, values in found.items())
+    return rank_apis(_used(metric, values.values()) for metric, values in found.items())
 
 
-def rank(rows: Iterable[Used]) -> list[Used]:
+def rank_apis(rows: Iterable[Used]) -> list[Used]:
     """Sort the *rows* that have calls, most calls first, then by name."""
     called = (row for row in rows if row.calls)
     return sorted(called, key=lambda r: (-r.calls, r.event_name, r.aws_region, r.event_source))
