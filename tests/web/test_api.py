@@ -91,7 +91,7 @@ def test_summary_of_all(api: httpx.Client) -> None:
             "throttled": 304,
             "denied": 227,
             "apis": 324,
-            "callers": 122,
+            "callers": 127,
             "accounts": 4,
             "regions": 3,
         },
