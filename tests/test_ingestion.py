@@ -21,7 +21,7 @@ from apitracker.core.counting import Query, merge
 from apitracker.core.fields import Row
 from apitracker.core.selection import Selection
 from apitracker.jobs.ingest import ingest, ingest_query, skip_known
-from apitracker.logs.sources import Found, find
+from apitracker.logs.sources import Found, find, find_all
 from apitracker.logs.workers import read_all, results
 from apitracker.store.database import Store
 from apitracker.synthetic import trail as sample
@@ -74,8 +74,8 @@ def path(tmp_path: Path) -> Path:
 def count(source: Path, by: tuple[str, ...], selection: Selection | None = None) -> Counter[Row]:
     """Count the logs of *source*, and keep nothing."""
     query = Query(by, selection or Selection(), MAX)
-    founds = find(str(source), since=query.selection.since, until=query.selection.until)
-    counts, _ = merge(results(read_all(founds, query, processes=1)), query)
+    stream = find_all((str(source),), since=query.selection.since, until=query.selection.until)
+    counts, _ = merge(results(read_all(stream, query, processes=1)), query)
     return Counter(counts.rows)
 
 

@@ -17,7 +17,7 @@ class Answer(BaseModel):
 class Fault(Answer):
     """The reason that there is no answer."""
 
-    detail: Annotated[str, Field(description="What is wrong, and the way on.")]
+    detail: Annotated[str, Field(description="The fault, and the way on.")]
 
 
 class About(Answer):

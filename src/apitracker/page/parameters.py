@@ -62,7 +62,7 @@ class RowsParameters(SelectedParameters):
     ] = "eventSource,eventName"
     sort: Annotated[
         Literal["calls", "throttled", "denied", "failed", "name"],
-        Field(description="What rows are sorted by; name is by the fields themselves."),
+        Field(description="The order of rows; name is the order of the fields themselves."),
     ] = "calls"
     descending: Annotated[bool, Field(description="Most, or last by code point, first.")] = True
     search: Annotated[

@@ -7,7 +7,7 @@ import { narrowed, timed } from "./state.js";
 import { fileLinks, valueLink } from "./table.js";
 import { when } from "./usage.js";
 
-// A quota is shared: who uses it up is throttled no more often than others, so shares are of calls.
+// A quota is shared: the caller that uses it up is throttled no more than others; shares are of calls.
 const WHO = { throttled: "who called it then, by calls", denied: "who was, by calls" };
 const CALLERS = 3; // that are named for one API
 const APIS = source.report ? 10 : 100; // that are shown, the worst first

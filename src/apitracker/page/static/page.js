@@ -21,16 +21,16 @@ const part = (id) => document.getElementById(id);
 const views = new Map();
 let state = read(source.report ? source.report.address : location.search);
 let about = null;
-let unanswered = false; // whether to ask again what could not be answered
+let unanswered = false; // whether to ask the failed question again
 let shownIn = null; // the minute in which it was shown
-let turn = 0; // which showing is the latest: what an older one is answered comes too late
+let turn = 0; // the number of the latest showing: answers to an older one come too late
 
 function view(name) {
   if (!views.has(name)) views.set(name, VIEWS[name][1]());
   return views.get(name);
 }
 
-/** Look at what change makes of the state. */
+/** Show the state after change. */
 function go(change, { replace = false } = {}) {
   state = change(state);
   if (!source.report && address(state) !== (location.search || "?")) {
@@ -107,7 +107,7 @@ function foot() {
   );
 }
 
-/** Show what is narrowed to; returns the title. */
+/** Show the values that the page is narrowed to; returns the title. */
 function showCrumbs() {
   const bare = { ...state, tables: {}, by: null };
   const crumbs = [];
@@ -308,7 +308,7 @@ function nextTheme() {
   showTheme();
 }
 
-// --- starting, and what is new ------------------------------------------------------------------
+// --- starting, and new calls --------------------------------------------------------------------
 
 /** Look whether there is something new in the store, now and then, while somebody looks. */
 async function poll() {

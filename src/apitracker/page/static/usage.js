@@ -1,4 +1,4 @@
-// The usage view: headline figures, calls over time, and what they fall to.
+// The usage view: headline figures, calls over time, and ranked tables.
 
 import { SLOTS, colourOf, makeChart, readout } from "./chart.js";
 import { copyButton, fill, h } from "./dom.js";
@@ -18,7 +18,7 @@ const STACKS = {
 const METRIC_DOLLARS = 0.3; // a month, for each of the first 10,000: ../../prices.json
 const ALARM_DOLLARS = 0.1;
 
-/** What calls over time are stacked by: what was chosen, else what tells most. */
+/** The field to stack calls over time by: the chosen one, else the one that tells most. */
 export function stackedBy(state) {
   if (state.by) return state.by;
   const values = fixed(state);
@@ -33,7 +33,7 @@ export function oneApi(state) {
   return eventSource === undefined || eventName === undefined ? null : { eventSource, eventName };
 }
 
-/** Make the view. go(change) looks at what change makes of the state that is looked at. */
+/** Make the view. go(change) shows the present state after change. */
 export function makeUsage(go) {
   let state = null;
   let data = null;
@@ -180,7 +180,7 @@ export function makeUsage(go) {
       ownLines,
       ...(canAlarm(values)
         ? alarmLines(alarm).flatMap((line) => alarmLine(values, answer, line))
-        : [h("p", {}, "No alarm can be made on it: its service or its name is no name that a command could say.")]),
+        : [h("p", {}, "No alarm can be made on it: a command cannot name its service or the API.")]),
       h(
         "p",
         { class: "cost" },
@@ -221,14 +221,14 @@ export function makeUsage(go) {
   };
 }
 
-/** A table of one row says nothing: what is narrowed to one value is left out. */
+/** Whether all fields of a table are narrowed to one value: a table of one row says nothing. */
 function hidden(name, known) {
   return source.TABLES[name].every((field) => field in known);
 }
 
 const timeField = (step) => (step < 3600 ? "minute" : step < 86400 ? "hour" : "day");
 
-/** What `apitracker alarm` takes: a service by its eventSource, and a name that is not blank. */
+/** Whether `apitracker alarm` takes it: a service by its eventSource, and a name that is not blank. */
 const canAlarm = ({ eventSource, eventName }) =>
   /^[A-Za-z0-9.-]{1,253}$/.test(eventSource) && eventName.trim() !== "" && !/[*?]/.test(eventName);
 
@@ -237,7 +237,7 @@ const inRegion = ({ values }) =>
 
 const isThrottledOrDenied = (outcome) => outcome === "throttled" || outcome === "denied";
 
-/** The alarms that are offered: what each is called, its unit of time, and the outcome it counts. */
+/** The alarms to offer: name, unit of time, and the outcome it counts. */
 function alarmLines({ outcome }) {
   if (isThrottledOrDenied(outcome)) return [["minute", "minute", outcome]];
   const lines = [["minute", "minute", outcome], ["hour", "hour", outcome]];
