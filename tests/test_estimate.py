@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 import subprocess
-import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.commands import APITRACKER
+from tests.payloads import DATA, MINUTE, NOW, Context, FakeClock, Json, event, record
+from tests.runtime import CloudWatch
 
 from apitracker.core.counting import PartialCount
 from apitracker.core.counts import Counts
@@ -52,13 +54,7 @@ from apitracker.tracker.put_metric_data import plan
 from apitracker.tracker.signing import Connection
 from apitracker.tracker.tracking import Tracker, assemble, track
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.payloads import DATA, MINUTE, NOW, Context, FakeClock, Json, event, record
-from tests.runtime import CloudWatch
-
 ROOT = Path(__file__).parents[1]
-APITRACKER = Path(sys.executable).with_name("apitracker")
 NOON = 1_790_078_400  # 2026-09-22T12:00:00Z, an hour's start
 PRICES = load_prices()
 MAX = 100_000_000

@@ -3,17 +3,16 @@
 import json
 import os
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands import APITRACKER
 
 from apitracker.core.selection import Selection
 from apitracker.synthetic import trail as sample
 
-APITRACKER = Path(sys.executable).with_name("apitracker")
 NOTHING = "0 logs, 1 unreadable; 0 records: 0 counted (0 not selected), 0 duplicate, 0 skipped"
 SPAN = "from 2026-10-01T12:00:00Z to 2026-10-01T13:00:00Z"
 ALL_CLEAR = ("no calls", "nothing to")

@@ -233,7 +233,7 @@ def test_an_empty_store(tmp_path: Path) -> None:
     """A store that is not there has nothing in it, and is not made by asking."""
     store = Store(tmp_path / "usage.duckdb")
     with store.reading() as db:
-        assert queries.summarize(db) == StoreSummary(0, 0, 0, None, None, "")
+        assert queries.summarize(db) == StoreSummary(0, 0, 0, None, None, "", 0)
         assert queries.total(db).calls == 0
         assert queries.find_peak(db) == Peak(0, None)
         assert queries.add_up_over_time(db, "caller", queries.cut_steps(0, 60), 8) == TimeSeries(

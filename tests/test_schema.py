@@ -99,7 +99,7 @@ def assert_all_is_kept(path: Path) -> None:
     ]
     assert store.known() == ({("s3://b/k1", "e1")}, set())
     with store.reading() as db:
-        assert summarize(db) == (3, 7, 2, 60, 86_406, "real")
+        assert summarize(db) == (3, 7, 2, 60, 86_406, "real", 2)
         assert read_balance(db, 9) == StoreBalance(
             Balance(
                 logs=3,
@@ -204,7 +204,7 @@ def test_an_empty_older_store(tmp_path: Path) -> None:
         db.execute(SCHEMA_1)
 
     with Store(path).reading(required=True) as db:
-        assert summarize(db) == (0, 0, 0, None, None, "")
+        assert summarize(db) == (0, 0, 0, None, None, "", 0)
 
 
 KILLED = """

@@ -1,7 +1,6 @@
 """An estimate of records, against the requests of a tracker to a local AWS for the same records."""
 
 import json
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.payloads import Json, event, record
 
 from apitracker.core.selection import ALL
 from apitracker.costs.prices import load_prices
@@ -22,10 +22,6 @@ from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.retries import SystemClock
 from apitracker.tracker.signing import CLOUDWATCH, DYNAMODB, Connection, Credentials, Response
 from apitracker.tracker.tracking import Tracker, assemble, track
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests.payloads import Json, event, record
 
 KEYS = Credentials("123456789012", "secret", "token")
 ROLE = "arn:aws:iam::111122223333:role/"

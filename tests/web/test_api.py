@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
+from tests.commands import APITRACKER
 from tests.stores import ask, asking
-from tests.web.serving import APITRACKER, ingest, serving
+from tests.web.serving import ingest, serving
 
 from apitracker.core.fields import FIELDS, UNKEPT, WIDTHS
 from apitracker.errors import UsageError

@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Route, expect
-from tests.web.serving import APITRACKER, HOSTILE, THEMES, Open, figure, ingest, serving, settled
+from tests.commands import APITRACKER
+from tests.web.serving import HOSTILE, THEMES, Open, figure, ingest, serving, settled
 
 AUGUST = "?since=2026-08-01&until=2026-08-02"
 API = "ec2.amazonaws.com:DescribeInstances"
