@@ -23,9 +23,9 @@ from benchmarks.invoke import SETTINGS
 from benchmarks.measure import MIB, ROOT, Options, Result, ratio, rounds, seconds
 
 from apitracker.core.metric_sets import MetricSelection
-from apitracker.core.metrics import Page, paginate
-from apitracker.tracker.envelopes import subscription
-from apitracker.tracker.tracking import count
+from apitracker.tracker.envelopes import open_event
+from apitracker.tracker.put_metric_data import Batch, plan
+from apitracker.tracker.tracking import count_log
 
 EVENTS: Final = 1_000
 PAYLOADS: Final = 20
@@ -152,7 +152,7 @@ def _requests() -> Result:
     for at in range(0, len(records), EVENTS):
         given = event(records[at : at + EVENTS])
         theirs += len(port.requests(port.count(given["awslogs"]["data"])))
-        ours += len(_pages(given))
+        ours += len(_batches(given))
     return Result(
         "PutMetricData requests",
         f"real, {len(records):,} records in payloads of 1,000",
@@ -163,11 +163,9 @@ def _requests() -> Result:
     )
 
 
-def _pages(given: dict[str, Any]) -> list[Page]:
-    log = subscription(given)
-    assert log  # noqa: S101 - no control message
-    [(metrics, share)] = count(log, MetricSelection(), None)[1]
-    return paginate(share, metrics)
+def _batches(given: dict[str, Any]) -> list[Batch]:
+    [log] = open_event(given)
+    return plan(count_log(log, MetricSelection(), None).counts, MetricSelection()).batches
 
 
 def _timed(what: str, who: str, folder: Path, environ: dict[str, str]) -> Callable[[], float]:

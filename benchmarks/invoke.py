@@ -42,7 +42,14 @@ def _work(what: str, who: str) -> Callable[[dict[str, Any]], object]:
     if who == "port":
         return lambda given: module.count(given["awslogs"]["data"])
     tracking = importlib.import_module("apitracker.tracker.tracking")
-    return lambda given: tracking.count(tracking.subscription(given), tracking.MetricSelection(), "")
+    envelopes = importlib.import_module("apitracker.tracker.envelopes")
+    selection = tracking.MetricSelection()
+
+    def count(given: dict[str, Any]) -> None:
+        for log in envelopes.open_event(given):
+            tracking.count_by_set(tracking.count_log(log, selection, None).counts, selection)
+
+    return count
 
 
 def _main(what: str, who: str, path: Path) -> None:

@@ -1,19 +1,14 @@
-"""What tests share: that Ctrl-C works; time that they move, and a CloudWatch that goes by it."""
+"""Shared by all tests: a working Ctrl-C, a clock that tests move, a CloudWatch that follows it."""
 
 import signal
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-from apitracker.tracker.signing import CLOUDWATCH, Connection, Credentials
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from tests.payloads import FakeClock
 from tests.runtime import CloudWatch
+
+from apitracker.tracker.signing import CLOUDWATCH, Connection, Credentials
 
 # A shell lets what it runs in the background ignore Ctrl-C, and whatever that runs inherits it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -124,10 +124,10 @@ VALIDATION = Fault("ValidationException", "ValidationError")
 TOO_LARGE = Fault("RequestEntityTooLargeException", "RequestEntityTooLarge", 413)
 
 RESET = "the connection is reset before anything is taken"
-LOST = "the page is taken, and the connection reset instead of an answer"
-LATE = "the page is taken, and no answer comes while the client waits"
-PAGE = "a proxy's page of HTML"
-OK = "a page is taken as usual"
+LOST = "the batch is taken, and the connection reset instead of an answer"
+LATE = "the batch is taken, and no answer comes while the client waits"
+WEB_PAGE = "a proxy's page of HTML"
+OK = "a batch is taken as usual"
 
 Answer: TypeAlias = Fault | str
 
@@ -136,9 +136,9 @@ class CloudWatch(Server):
     """
     Takes PutMetricData as AWS does, or as *answers* say, one a request, before that.
 
-    *taken* are the data of the pages that were taken, in their order. *alarms* are what
+    *taken* are the datums of the batches that were taken, in their order. *alarms* are what
     DescribeAlarms gives; only PutMetricData counts among *requests*. *bad* finds fault with a
-    datum, and so with its page; *spelling* is ``query`` or ``json``, of the errors' codes.
+    datum, and so with its batch; *spelling* is ``query`` or ``json``, of the errors' codes.
     """
 
     def __init__(self, now: Callable[[], float] = time.time, port: int = 0) -> None:
@@ -149,7 +149,7 @@ class CloudWatch(Server):
         self.bad: Callable[[Json], Fault | None] = lambda _: None
         self.spelling = "query"
         self.taken: list[Json] = []
-        self.pages: list[Json] = []
+        self.batches: list[Json] = []
         self.alarms: list[Json] = []
         self.requests = 0
         self.peers: set[int] = set()
@@ -164,9 +164,9 @@ class CloudWatch(Server):
     def values(self) -> dict[tuple[str, ...], Counter[int]]:
         """How often each value came, for each namespace, name, dimensions' values and minute."""
         found: dict[tuple[str, ...], Counter[int]] = {}
-        for page in self.pages:
-            for datum in page["MetricData"]:
-                where = (page["Namespace"], datum["MetricName"])
+        for batch in self.batches:
+            for datum in batch["MetricData"]:
+                where = (batch["Namespace"], datum["MetricName"])
                 dimensions = (dimension["Value"] for dimension in datum["Dimensions"])
                 counts = found.setdefault((*where, *dimensions, str(datum["Timestamp"])), Counter())
                 counts.update(dict(zip(datum["Values"], datum["Counts"], strict=True)))
@@ -189,7 +189,7 @@ class _PutMetricData(Handler):
     server: CloudWatch
 
     def do_POST(self) -> None:
-        """Take a page, or not."""
+        """Take a batch, or not."""
         cloudwatch = self.server
         sent = self.read()
         cloudwatch.requests += 1
@@ -206,7 +206,7 @@ class _PutMetricData(Handler):
         body = gzip.decompress(sent) if self.headers["Content-Encoding"] == "gzip" else sent
         cloudwatch.sizes.append((len(sent), len(body)))
         answer = cloudwatch.answers.pop(0) if cloudwatch.answers else cloudwatch.always
-        if answer == PAGE:
+        if answer == WEB_PAGE:
             self.answer(502, b"<html>Bad Gateway</html>", Content_Type="text/html")
             return
         fault = answer if isinstance(answer, Fault) else cloudwatch.fault(body)
@@ -214,8 +214,8 @@ class _PutMetricData(Handler):
             self.refuse(fault)
             return
         if answer != RESET:
-            cloudwatch.pages.append(json.loads(body))
-            cloudwatch.taken += cloudwatch.pages[-1]["MetricData"]
+            cloudwatch.batches.append(json.loads(body))
+            cloudwatch.taken += cloudwatch.batches[-1]["MetricData"]
         if answer == LATE:
             cloudwatch.stopping.wait(2)
         if answer == OK:
@@ -237,11 +237,11 @@ def faulty(
     body: bytes, now: float, bad: Callable[[Json], Fault | None] = lambda _: None
 ) -> Fault | None:
     """Find what AWS would refuse at *now* in the JSON of a request; *bad* finds more in a datum."""
-    page = json.loads(body)
-    data = page["MetricData"]
+    batch = json.loads(body)
+    data = batch["MetricData"]
     if len(body) > 1_000_000:
         return TOO_LARGE
-    namespace = page["Namespace"]
+    namespace = batch["Namespace"]
     if not (1 <= len(namespace) <= 255 and namespace[0] != ":") or namespace[:4] == "AWS/":
         return INVALID._replace(message="The value for parameter Namespace is invalid.")
     if not data:
@@ -344,7 +344,7 @@ class Runtime:
         del _RuntimeApi.hosts[self._server.server_port]
 
     def invoke(
-        self, event: Json, number: int = 1, *, until: Callable[[str], bool] = lambda _: False
+        self, event: Json, number: int = 1, *, until: Callable[[str], bool] | None = None
     ) -> Outcome:
         """
         Invoke the function, starting it where it does not run; *number* makes the request id.
@@ -368,7 +368,7 @@ class Runtime:
             if process.poll() is not None:
                 kind = "exit"
                 break
-            if until(self._written(process)):
+            if until and until(self._so_far()):
                 break
         if kind == "init":
             process.wait(10)
@@ -393,6 +393,9 @@ class Runtime:
             if not select.select([process.stdout], [], [], 0)[0]:
                 break
             time.sleep(0.001)  # the pump is at it
+        return self._so_far()
+
+    def _so_far(self) -> str:
         with self._reading:
             return self._log.decode()
 

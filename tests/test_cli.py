@@ -7,13 +7,12 @@ import json
 import os
 import pty
 import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
+from tests.commands import APITRACKER, run, shell
+from tests.records import record, write_log
 
 from apitracker.core.fields import FIELDS
 from apitracker.synthetic import trail as sample
@@ -21,7 +20,6 @@ from apitracker.synthetic import trail as sample
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 GOLDEN = DATA / "golden"
-APITRACKER = Path(sys.executable).with_name("apitracker")
 COMMANDS = [
     "count",
     "ingest",
@@ -44,57 +42,21 @@ COMMANDS = [
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
 
 
-def record(name: str, event: str = "", **more: object) -> dict[str, Any]:
-    """A record as CloudTrail writes it, as far as it matters here."""
-    return {
-        "eventTime": "2023-07-10T11:42:07Z",
-        "eventName": name,
-        "eventSource": "s3.amazonaws.com",
-        "eventID": event,
-        **more,
-    }
-
-
-def write(path: Path, *records: object) -> Path:
-    """Write a log of *records*."""
-    path.write_text(json.dumps({"Records": records}))
-    return path
-
-
-def run(
-    folder: Path, *args: object, stdin: bytes = b"", env: Mapping[str, str] | None = None
-) -> "subprocess.CompletedProcess[str]":
-    """Run the command in *folder*."""
-    done = subprocess.run(
-        [APITRACKER, *map(str, args)],
-        cwd=folder,
-        input=stdin,
-        capture_output=True,
-        check=False,
-        env={**os.environ, **(env or {})},
-    )
-    out, err = done.stdout.decode(), done.stderr.decode()
-    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
-
-
-def shell(folder: Path, line: str) -> "subprocess.CompletedProcess[str]":
-    """Run *line* in bash, where ``apitracker`` is our command."""
-    env = {**os.environ, "PATH": f"{APITRACKER.parent}:{os.environ['PATH']}"}
-    return subprocess.run(
-        ["/bin/bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
-
-
 def rows(text: str) -> list[str]:
     """The lines of *text* but the header."""
     return text.splitlines()[1:]
+
+
+def calls(text: str) -> int:
+    """The calls in all rows of the CSV in *text*."""
+    return sum(int(row.rpartition(",")[2]) for row in rows(text))
 
 
 @pytest.fixture(scope="module")
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic trail in ``trail``, and a store of it; the folder that both are in."""
     folder = tmp_path_factory.mktemp("cli")
-    sample.write(folder / "trail", events=2_000, days=2, seed=2)
+    sample.write_trail(folder / "trail", events=2_000, days=2, seed=2)
     assert run(folder, "ingest", "trail").returncode == 0
     return folder
 
@@ -108,12 +70,12 @@ def real_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# --- counting -----------------------------------------------------------------------------------
+# --- counting -------------------------------------------------------------------------------------
 
 
 def test_worked_example(tmp_path: Path) -> None:
     """Rows go to stdout, words to stderr, and all was counted."""
-    write(tmp_path / "a.json", record("Get", "1"), record("Put", "2"), record("Get", "3"))
+    write_log(tmp_path / "a.json", record("Get", "1"), record("Put", "2"), record("Get", "3"))
 
     done = run(tmp_path, "count", "a.json")
 
@@ -127,7 +89,7 @@ def test_worked_example(tmp_path: Path) -> None:
 
 
 def test_a_call_that_two_accounts_see(tmp_path: Path) -> None:
-    """Every view counts, unless it is said whose calls are recorded; the rest is skipped."""
+    """Every view counts, unless APITRACKER_RECORDED names the accounts; the rest is skipped."""
     views = [
         {
             **record("Get", account),
@@ -137,12 +99,12 @@ def test_a_call_that_two_accounts_see(tmp_path: Path) -> None:
         }
         for account in ("111122223333", "444455556666")
     ]
-    write(tmp_path / "a.json", *views)
+    write_log(tmp_path / "a.json", *views)
     env = {"APITRACKER_RECORDED": "111122223333 4*"}
 
     every = run(tmp_path, "count", "a.json", "--by", "recipientAccountId")
-    once = run(tmp_path, "count", "a.json", "--by", "recipientAccountId", env=env)
-    stored = run(tmp_path, "ingest", "a.json", env=env)
+    once = run(tmp_path, "count", "a.json", "--by", "recipientAccountId", **env)
+    stored = run(tmp_path, "ingest", "a.json", **env)
 
     assert "2 counted, 0 duplicate, 0 skipped" in every.stderr
     assert rows(once.stdout) == ["    1  111122223333"]
@@ -153,7 +115,7 @@ def test_a_call_that_two_accounts_see(tmp_path: Path) -> None:
 
 def test_stored(tmp_path: Path) -> None:
     """The same again from the store, most calls first, and twice changes nothing."""
-    write(tmp_path / "a.json", record("Get", "1"), record("Put", "2"), record("Put", "3"))
+    write_log(tmp_path / "a.json", record("Get", "1"), record("Put", "2"), record("Put", "3"))
     for known in ("1 logs; 3 records", "0 logs, 1 more counted before; 0 records"):
         done = run(tmp_path, "ingest", "a.json")
         assert (done.returncode, done.stdout) == (0, "")
@@ -267,16 +229,16 @@ def test_malformed(tmp_path: Path, command: str) -> None:
 @real
 def test_malformed_but_good(tmp_path: Path) -> None:
     """Each unusual but whole log has as many calls as its description says."""
-    for name, calls in GOOD.items():
+    for name, expected in GOOD.items():
         log = DATA / "malformed" / name
         done = run(tmp_path, "count", log, "--keep-duplicates", "--format", "csv")
         assert (name, 0) == (name, done.returncode)
-        assert calls == sum(int(row.rpartition(",")[2]) for row in rows(done.stdout))
+        assert (name, expected) == (name, calls(done.stdout))
 
 
 def test_some_rejected(tmp_path: Path) -> None:
     """A record that cannot be counted is named by log and place; its neighbours count."""
-    write(tmp_path / "a.json", record("Get"), 5, {"eventTime": "then"})
+    write_log(tmp_path / "a.json", record("Get"), 5, {"eventTime": "then"})
 
     done = run(tmp_path, "count", "a.json", "--by", "eventName", "--format", "csv")
 
@@ -290,7 +252,7 @@ def test_some_rejected(tmp_path: Path) -> None:
 
 def test_many_rejected(tmp_path: Path) -> None:
     """A hundred are named, and how many more there are."""
-    write(tmp_path / "a.json", *[5] * 1_102)
+    write_log(tmp_path / "a.json", *[5] * 1_102)
 
     lines = run(tmp_path, "count", "a.json").stderr.splitlines()
 
@@ -303,7 +265,7 @@ def test_many_rejected(tmp_path: Path) -> None:
 )
 def test_the_ends_of_time(tmp_path: Path, time: str) -> None:
     """A record at the end of the calendar never costs the others their count."""
-    write(tmp_path / "a.json", record("Get"), record("Odd", eventTime=time))
+    write_log(tmp_path / "a.json", record("Get"), record("Odd", eventTime=time))
 
     for asked in (["--by", "second"], ["--where", "day=2023-*"]):
         done = run(tmp_path, "count", "a.json", *asked)
@@ -311,7 +273,7 @@ def test_the_ends_of_time(tmp_path: Path, time: str) -> None:
         assert done.returncode in {0, 1}
 
 
-# --- sources ------------------------------------------------------------------------------------
+# --- sources --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -335,8 +297,8 @@ def test_standard_input(tmp_path: Path, compress: bool) -> None:  # noqa: FBT001
 
 def test_globs_that_the_shell_left(tmp_path: Path) -> None:
     """A quoted pattern is ours to resolve."""
-    write(tmp_path / "a.json", record("A"))
-    write(tmp_path / "b.json", record("B"))
+    write_log(tmp_path / "a.json", record("A"))
+    write_log(tmp_path / "b.json", record("B"))
     (tmp_path / "b.txt").write_text("no log")
 
     done = run(tmp_path, "count", "[ab].json", "--by", "eventName", "--format", "csv")
@@ -347,9 +309,9 @@ def test_globs_that_the_shell_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["count", "ingest"])
 @pytest.mark.parametrize("missing", ["gone.json", "*.gone", "gone/"])
 def test_a_missing_source_beside_a_good_one(tmp_path: Path, command: str, missing: str) -> None:
-    """What is missing is named, what is there is counted, before it and after it."""
-    write(tmp_path / "a.json", record("A"))
-    write(tmp_path / "b.json", record("B"))
+    """A missing source is named, the sources before it and after it are counted."""
+    write_log(tmp_path / "a.json", record("A"))
+    write_log(tmp_path / "b.json", record("B"))
 
     done = run(tmp_path, command, "a.json", missing, "b.json")
 
@@ -360,8 +322,8 @@ def test_a_missing_source_beside_a_good_one(tmp_path: Path, command: str, missin
 
 def test_duplicates(tmp_path: Path) -> None:
     """An eventID counts once, unless duplicates are kept."""
-    write(tmp_path / "a.json", record("Get", "1"), record("Get", "1"))
-    write(tmp_path / "b.json", record("Get", "1"), record("Put"), record("Put"))
+    write_log(tmp_path / "a.json", record("Get", "1"), record("Get", "1"))
+    write_log(tmp_path / "b.json", record("Get", "1"), record("Put"), record("Put"))
     asked = ["a.json", "b.json", "--by", "eventName", "--format", "csv"]
 
     once = run(tmp_path, "count", *asked)
@@ -373,7 +335,7 @@ def test_duplicates(tmp_path: Path) -> None:
     assert "5 counted, 0 duplicate" in every.stderr
 
 
-# --- what is asked ------------------------------------------------------------------------------
+# --- options that select --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -421,19 +383,19 @@ def test_how_many(trail: Path, given: list[object], lines: int) -> None:
 
 
 def test_nothing_selected(trail: Path) -> None:
-    """No row is no failure, and is said."""
+    """An answer without rows exits 0, with a message."""
     done = run(trail, "top", "--where", "eventName=Nothing", "--format", "json")
 
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
     assert done.stderr == (
-        "no calls were selected\nusage.duckdb has calls of a synthetic trail"
-        " from 2026-10-29T00:00:23Z to 2026-10-30T23:57:29Z\n"
+        "no calls match\nusage.duckdb has calls of a synthetic trail"
+        " from 2026-10-29T00:01:57Z to 2026-10-30T23:57:15Z\n"
     )
 
 
 def test_how_many_were_not_selected(tmp_path: Path) -> None:
-    """What was left out by a condition is counted and said."""
-    write(tmp_path / "a.json", record("Get"), record("Put"))
+    """The summary has the number of calls that --where left out."""
+    write_log(tmp_path / "a.json", record("Get"), record("Put"))
 
     done = run(tmp_path, "count", "a.json", "--where", "eventName=Get")
 
@@ -442,7 +404,7 @@ def test_how_many_were_not_selected(tmp_path: Path) -> None:
 
 def test_output_file(tmp_path: Path) -> None:
     """With -o the rows are in the file, as they would be on stdout, which stays empty."""
-    write(tmp_path / "a.json", record("Gét"), 5)
+    write_log(tmp_path / "a.json", record("Gét"), 5)
 
     done = run(tmp_path, "count", "a.json", "--format", "csv", "-o", "out.csv")
 
@@ -454,7 +416,7 @@ def test_output_file(tmp_path: Path) -> None:
 
 def test_output_to_a_pipe(tmp_path: Path) -> None:
     """A pipe or a device is written to; it is not replaced by a file, least of all /dev/null."""
-    write(tmp_path / "a.json", record("Get"))
+    write_log(tmp_path / "a.json", record("Get"))
     os.mkfifo(tmp_path / "pipe")
 
     done = shell(tmp_path, "timeout 2 cat pipe & apitracker count a.json --by day -o pipe; wait")
@@ -463,7 +425,7 @@ def test_output_to_a_pipe(tmp_path: Path) -> None:
     assert done.stdout == "calls  day\n    1  2023-07-10\n"
 
 
-# --- wrong usage, failures ----------------------------------------------------------------------
+# --- wrong usage, failures ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -492,8 +454,8 @@ def test_output_to_a_pipe(tmp_path: Path) -> None:
     ids=str,
 )
 def test_wrong_usage(tmp_path: Path, args: list[str], words: str) -> None:
-    """What cannot be asked is said on stderr with what can; exit code 2, nothing on stdout."""
-    write(tmp_path / "a.json", record("Get"))
+    """Wrong usage is named on stderr with the way on; exit code 2, nothing on stdout."""
+    write_log(tmp_path / "a.json", record("Get"))
     run(tmp_path, "ingest", "a.json")
 
     done = run(tmp_path, *args)
@@ -503,11 +465,11 @@ def test_wrong_usage(tmp_path: Path, args: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_unknown_settings_are_said_once(tmp_path: Path) -> None:
-    """A name that is no setting is warned about and does nothing."""
-    write(tmp_path / "a.json", record("Get"))
+def test_unknown_settings_are_warned_about_once(tmp_path: Path) -> None:
+    """A name that is not a setting has a warning and no effect."""
+    write_log(tmp_path / "a.json", record("Get"))
 
-    done = run(tmp_path, "count", "a.json", env={"APITRACKER_STOER": "x"})
+    done = run(tmp_path, "count", "a.json", APITRACKER_STOER="x")
 
     assert done.returncode == 0
     assert done.stderr.count("APITRACKER_STOER") == 1
@@ -515,7 +477,7 @@ def test_unknown_settings_are_said_once(tmp_path: Path) -> None:
 
 def test_bad_settings(tmp_path: Path) -> None:
     """A bad value of a setting is wrong usage, and named."""
-    done = run(tmp_path, "top", env={"APITRACKER_PROCESSES": "many"})
+    done = run(tmp_path, "top", APITRACKER_PROCESSES="many")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("apitracker: APITRACKER_PROCESSES=many: ")
@@ -523,16 +485,29 @@ def test_bad_settings(tmp_path: Path) -> None:
 
 def test_settings_are_used(tmp_path: Path) -> None:
     """The store and the limit of a log can be set; a flag goes before a setting."""
-    write(tmp_path / "a.json", record("Get"))
+    write_log(tmp_path / "a.json", record("Get"))
     env = {"APITRACKER_STORE": "set.duckdb"}
 
-    assert run(tmp_path, "ingest", "a.json", env=env).returncode == 0
-    assert run(tmp_path, "ingest", "a.json", "--store", "flag.duckdb", env=env).returncode == 0
-    small = run(tmp_path, "count", "a.json", env={"APITRACKER_MAX_LOG_BYTES": "10"})
+    assert run(tmp_path, "ingest", "a.json", **env).returncode == 0
+    assert run(tmp_path, "ingest", "a.json", "--store", "flag.duckdb", **env).returncode == 0
+    small = run(tmp_path, "count", "a.json", APITRACKER_MAX_LOG_BYTES="10")
 
     assert {"a.json", "flag.duckdb", "set.duckdb"} == {p.name for p in tmp_path.iterdir()}
     assert small.returncode == 1
     assert small.stderr.startswith("a.json: holds more than 10 bytes when inflated; raise APITR")
+
+
+def test_settings_of_the_developer_are_not_those_of_the_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A developer's own store and AWS account are out of reach of the commands that tests run."""
+    monkeypatch.setenv("APITRACKER_STORE", "mine.duckdb")
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+
+    done = run(tmp_path, "top")
+
+    assert done.stderr.startswith("apitracker: usage.duckdb: no such store")
+    assert shell(tmp_path, "echo $APITRACKER_STORE$AWS_PROFILE").stdout == "\n"
 
 
 def test_missing_store(tmp_path: Path) -> None:
@@ -548,8 +523,8 @@ def test_missing_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize("args", [["top"], ["ingest", "a.json"]], ids=" ".join)
 @pytest.mark.parametrize("kind", ["text", "other", "version"])
 def test_no_store(tmp_path: Path, args: list[str], kind: str) -> None:
-    """A file that is no store of this version is refused with exit code 3, and left as it is."""
-    write(tmp_path / "a.json", record("Get"))
+    """A file that is not a store of this version fails with exit code 3, and stays as it is."""
+    write_log(tmp_path / "a.json", record("Get"))
     store = tmp_path / "usage.duckdb"
     if kind == "text":
         store.write_text("Dear diary")
@@ -569,7 +544,7 @@ def test_no_store(tmp_path: Path, args: list[str], kind: str) -> None:
     assert kind == "text" or store.stat().st_size >= len(before)
 
 
-# --- what logs say is data ----------------------------------------------------------------------
+# --- values of logs are data ----------------------------------------------------------------------
 
 HOSTILE = [
     "\x1b[2J\x1b]0;owned\x07",
@@ -606,7 +581,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for text in HOSTILE
     ]
-    write(
+    write_log(
         folder / "logs" / "\x1b[2J\x9b\u202e\n=1.json",
         *records,
         record("x", eventTime="\x1b[2J\x9b"),
@@ -643,15 +618,15 @@ def test_nothing_hostile_gets_out(hostile: Path, form: str, stored: bool) -> Non
         assert set(HOSTILE) == {row["eventName"] for row in json.loads(done.stdout)}
 
 
-def test_names_that_are_no_unicode(tmp_path: Path) -> None:
-    """A log whose name is no UTF-8 is counted and stored as any other."""
-    os.rename(write(tmp_path / "a", record("Get")), os.fsencode(tmp_path) + b"/\xff.json")  # noqa: PTH104
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    """A log whose name is not UTF-8 is counted and stored as any other."""
+    os.rename(write_log(tmp_path / "a", record("Get")), os.fsencode(tmp_path) + b"/\xff.json")  # noqa: PTH104
 
     assert run(tmp_path, "count", "*.json").returncode == 0
     assert run(tmp_path, "ingest", "*.json").returncode == 0
 
 
-# --- pipes and terminals ------------------------------------------------------------------------
+# --- pipes and terminals --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reader", ["head -1", "true"])
@@ -680,16 +655,16 @@ def test_a_reader_that_goes_away(trail: Path, reader: str) -> None:
         (["report", "--store", "s.duckdb"], "s.duckdb"),
     ],
 )
-def test_what_is_read_is_not_written_over(tmp_path: Path, args: list[str], name: str) -> None:
+def test_an_input_is_not_written_over(tmp_path: Path, args: list[str], name: str) -> None:
     """A file that is a source, or the store, is refused as the output, and stays as it is."""
-    write(tmp_path / "one.json", record("Get"))
+    write_log(tmp_path / "one.json", record("Get"))
     run(tmp_path, "ingest", "one.json", "--store", "s.duckdb")
     before = (tmp_path / name).read_bytes()
 
     done = run(tmp_path, *args, "-o", name)
 
     assert done.returncode == 2
-    assert f"{name}: is read: give another file to -o" in done.stderr
+    assert f"{name}: is an input: name another file with -o" in done.stderr
     assert (tmp_path / name).read_bytes() == before
 
 
@@ -706,7 +681,7 @@ def test_a_report_that_fails_leaves_what_is_there(
     tmp_path: Path, args: list[str], code: int
 ) -> None:
     """The file is only replaced by a page, and a store that is not there makes none."""
-    write(tmp_path / "one.json", record("Get"))
+    write_log(tmp_path / "one.json", record("Get"))
     run(tmp_path, "ingest", "one.json")
     (tmp_path / "keep.html").write_text("as it was")
     (tmp_path / "bad.duckdb").write_text("no store")
@@ -729,7 +704,7 @@ def test_a_time_that_ends_before_it_begins(trail: Path, command: list[str]) -> N
 
 
 def test_a_full_disk(trail: Path) -> None:
-    """What cannot be written is an error in a line, and no exit code that says it was."""
+    """Output that cannot be written is an error in one line, with exit code 3."""
     done = shell(trail, "apitracker count trail > /dev/full")
 
     assert done.returncode == 3
@@ -760,14 +735,14 @@ def test_progress_is_for_terminals(trail: Path, args: list[str]) -> None:
 
 
 def _read(terminal: int) -> bytes:
-    """What comes next on *terminal*; nothing when nobody is there any more."""
+    """The next bytes on *terminal*; none when it is closed."""
     try:
         return os.read(terminal, 4096)
     except OSError:
         return b""
 
 
-# --- help and completion ------------------------------------------------------------------------
+# --- help and completion --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -791,7 +766,7 @@ def test_help_names_every_command_and_field(tmp_path: Path) -> None:
 
 
 def test_version(tmp_path: Path) -> None:
-    """The version is said on stdout."""
+    """The version goes to stdout."""
     assert run(tmp_path, "--version").stdout.startswith("apitracker 0.")
 
 
@@ -819,23 +794,23 @@ def test_completion_scripts(tmp_path: Path, shell_name: str, words: str) -> None
     ],
 )
 def test_fields_are_completed(tmp_path: Path, typed: str, offered: list[str]) -> None:
-    """What --by can still become is offered, after a comma too."""
+    """Fields that --by can be completed to are offered, after a comma too."""
     env = {
         "_APITRACKER_COMPLETE": "bash_complete",
         "COMP_WORDS": f"apitracker count x --by {typed}",
         "COMP_CWORD": "4",
     }
 
-    done = run(tmp_path, env=env)
+    done = run(tmp_path, **env)
 
     assert [f"plain,{field}" for field in offered] == done.stdout.split()
 
 
-def test_sample_says_what_it_wrote(tmp_path: Path) -> None:
-    """A trail is written, and what is said of it is what counting it finds."""
+def test_sample_sums_up_the_trail(tmp_path: Path) -> None:
+    """A trail is written, and its summary has the numbers that counting finds."""
     args = ("--events", 500, "--days", 1, "--broken", 2, "--until", "2026-10-31")
     done = run(tmp_path, "sample", "t", *args)
-    counted = run(tmp_path, "count", "t", "--by", "", "--format", "csv")
+    counted = run(tmp_path, "count", "t", "--by", "day", "--format", "csv")
 
     logs = len(list((tmp_path / "t").rglob("*_CloudTrail_*.gz")))
     assert (done.returncode, done.stdout) == (0, "")
@@ -844,20 +819,20 @@ def test_sample_says_what_it_wrote(tmp_path: Path) -> None:
         "not counted when the folder is read: 4 insight records in 2 logs, 12 digests",
         "the throttling incident begins at 2026-10-30T14:00Z",
     ]
-    assert (counted.returncode, rows(counted.stdout)) == (1, ["500"])
+    assert (counted.returncode, calls(counted.stdout)) == (1, 500)
     assert counted.stderr.splitlines()[-1] == (
         f"{logs} logs; 506 records: 500 counted, 4 duplicate, 0 skipped, 2 rejected"
     )
 
 
 def test_sample_ends_now(tmp_path: Path) -> None:
-    """Nothing said, a trail ends now: the last day has calls, and nothing is in the future."""
+    """Without --until a trail ends now: the last day has calls, and the future has none."""
     run(tmp_path, "sample", "t", "--events", 500, "--days", 2)
-    recent = run(tmp_path, "count", "t", "--by", "", "--format", "csv", "--since", "24h")
-    future = run(tmp_path, "count", "t", "--by", "", "--format", "csv", "--since", "0s")
+    recent = run(tmp_path, "count", "t", "--by", "day", "--format", "csv", "--since", "24h")
+    future = run(tmp_path, "count", "t", "--by", "day", "--format", "csv", "--since", "0s")
 
-    assert 100 < int(rows(recent.stdout)[0]) < 500
-    assert rows(future.stdout) in ([], ["0"])
+    assert 100 < calls(recent.stdout) < 500
+    assert rows(future.stdout) == []
 
 
 def test_sample_is_the_same_with_the_same_end(tmp_path: Path) -> None:

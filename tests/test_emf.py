@@ -1,18 +1,13 @@
 """The tracker's own metrics are what CloudWatch Logs makes metrics of."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from apitracker.tracker.emf import UNITS, VALUES, embed, spread
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from tests import embedded
+
+from apitracker.tracker.emf import METRIC_UNITS, VALUES, embed, spread
 
 
 def test_example() -> None:
@@ -50,7 +45,7 @@ def test_no_name() -> None:
     assert embed("N", "", {"Received": 1}, now=0)["FunctionName"] == "-"
 
 
-@given(st.dictionaries(st.sampled_from(sorted(UNITS)), st.integers(0, 10**9)))
+@given(st.dictionaries(st.sampled_from(sorted(METRIC_UNITS)), st.integers(0, 10**9)))
 def test_limits(metrics: dict[str, int]) -> None:
     """Whatever is measured, the format allows it."""
     line = json.dumps(embed("API-COUNT", "tracker", metrics, now=1_790_000_000))

@@ -1,4 +1,4 @@
-"""The envelope of CloudWatch Logs is taken off, or what is wrong with it is said."""
+"""Events of CloudWatch Logs are opened, or the error says what is wrong with them."""
 
 import base64
 import gzip
@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apitracker.core.model import Log
-from apitracker.core.records import decode
-from apitracker.core.tally import group
+from apitracker.core.model import Decoded, Log
+from apitracker.core.records import parts
 from apitracker.errors import LogError
-from apitracker.tracker.envelopes import subscription
+from apitracker.tracker.envelopes import open_event
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "data" / "payloads"
 CALL = '{"eventTime":"2023-07-10T11:42:07Z","eventName":"GetObject","eventID":"e-1"}'
@@ -51,19 +50,24 @@ def payload(*messages: str, ids: list[str] | None = None, **fields: Any) -> str:
 
 def log(text: str | bytes) -> Log:
     """The log in *text*; it has one."""
-    found = subscription(event(text))
-    assert found
+    [found] = open_event(event(text))
     return found
 
 
-class TestSubscription:
+def decode(log: Log) -> Decoded:
+    """The records of *log*, which has one part."""
+    [found] = parts(log)
+    return found
+
+
+class TestOpenEvent:
     """Subscription events."""
 
     @pytest.mark.parametrize("packed", [True, False])
     def test_gzip_and_plain(self, *, packed: bool) -> None:
         """Base64 of gzip, and of plain JSON as the documentation's sample, are the same log."""
         ids = [f"id-{at}" for at in range(3)]
-        found = subscription(event(payload(CALL, "x", CALL, ids=ids), packed=packed))
+        [found] = open_event(event(payload(CALL, "x", CALL, ids=ids), packed=packed))
         assert found == Log(
             hashlib.sha256(f"{GROUP}\nid-0\nid-1\nid-2".encode()).hexdigest(),
             "aws-cloudtrail-logs-111122223333:111122223333_CloudTrail_eu-west-1",
@@ -94,12 +98,12 @@ class TestSubscription:
             logStream="",
             subscriptionFilters=[],
         )
-        assert subscription(event(text, packed=packed)) is None
+        assert open_event(event(text, packed=packed)) == []
 
     def test_unknown_message_type(self) -> None:
         """A messageType that nobody knows may hold records, so it is an error that names it."""
         with pytest.raises(LogError, match="unknown messageType: 'OTHER_MESSAGE'"):
-            subscription(event(payload(CALL, messageType="OTHER_MESSAGE")))
+            open_event(event(payload(CALL, messageType="OTHER_MESSAGE")))
 
     @pytest.mark.parametrize(
         "given",
@@ -126,7 +130,7 @@ class TestSubscription:
     def test_no_subscription_event(self, given: Any) -> None:  # noqa: ANN401
         """What is no event of a subscription is a LogError, whatever its type."""
         with pytest.raises(LogError, match="event: is not a CloudWatch Logs subscription event"):
-            subscription(given)
+            open_event(given)
 
     @pytest.mark.parametrize(
         "text",
@@ -149,12 +153,12 @@ class TestSubscription:
     def test_no_payload(self, text: bytes) -> None:
         """What is inside is a payload of a subscription or a LogError."""
         with pytest.raises(LogError, match="event: is not a payload of a subscription"):
-            subscription(event(text))
+            open_event(event(text))
 
     def test_empty(self) -> None:
         """No data at all is an error, not an empty log."""
         with pytest.raises(LogError, match="event: is empty"):
-            subscription({"awslogs": {"data": ""}})
+            open_event({"awslogs": {"data": ""}})
 
     def test_cut_off_and_damaged_gzip(self) -> None:
         """A gzip stream that ends early, or has another checksum, is not read as far as it goes."""
@@ -162,23 +166,23 @@ class TestSubscription:
         for end in (2, 9, 30, len(body) - 9, len(body) - 1):
             data = base64.b64encode(body[:end]).decode()
             with pytest.raises(LogError, match=r"event: is (cut off|damaged)"):
-                subscription({"awslogs": {"data": data}})
+                open_event({"awslogs": {"data": data}})
         wrong = base64.b64encode(body[:-8] + b"\0\0\0\0" + body[-4:]).decode()
         with pytest.raises(LogError, match="event: is damaged"):
-            subscription({"awslogs": {"data": wrong}})
+            open_event({"awslogs": {"data": wrong}})
 
     def test_all_members_of_a_gzip_are_read(self) -> None:
         """A payload in two members is whole; readers that stop after the first lose the rest."""
         text = payload(CALL).encode()
         two = gzip.compress(text[:90]) + gzip.compress(text[90:])
-        found = subscription({"awslogs": {"data": base64.b64encode(two).decode()}})
+        [found] = open_event({"awslogs": {"data": base64.b64encode(two).decode()}})
         assert found == log(text)
 
     def test_too_long(self) -> None:
         """A small payload that inflates to more than is allowed is refused, whatever it holds."""
         bomb = event(b" " * 1_000_001)
         with pytest.raises(LogError, match="holds more than 1,000,000 bytes"):
-            subscription(bomb, max_bytes=1_000_000)
+            open_event(bomb, max_bytes=1_000_000)
         assert len(bomb["awslogs"]["data"]) < 2_000
 
     @given(st.binary() | st.text())
@@ -186,7 +190,7 @@ class TestSubscription:
         """Nothing but a log, nothing or a LogError comes of any bytes, bare or in base64."""
         for given_data in (data, base64.b64encode(str(data).encode()).decode()):
             with pytest.raises(LogError):
-                subscription({"awslogs": {"data": given_data}})
+                open_event({"awslogs": {"data": given_data}})
 
     def test_no_events(self) -> None:
         """A payload without events is an empty log."""
@@ -268,16 +272,15 @@ def test_real_records(name: str) -> None:
     if not PAYLOADS.is_dir():
         pytest.skip(f"real records are not here: {PAYLOADS}")
     expected = json.loads((PAYLOADS / "expected_constructed.json").read_bytes())[name]
-    found = subscription(json.loads((PAYLOADS / "constructed" / name).read_bytes()))
-    if found is None:
+    found = open_event(json.loads((PAYLOADS / "constructed" / name).read_bytes()))
+    if not found:
         assert expected == {"events": 0, "errors": 0, "by_name": {}}
         return
-    decoded = decode(found)
+    decoded = decode(*found)
     assert (len(decoded.calls), decoded.duplicates, decoded.rejected) == (
         expected["events"],
         [],
         [],
     )
     assert sum(1 for call in decoded.calls if call.errorCode) == expected["errors"]
-    names = Counter({row[0]: n for row, n in group(decoded.calls, ["eventName"]).items()})
-    assert names == expected["by_name"]
+    assert Counter(call.eventName for call in decoded.calls) == expected["by_name"]

@@ -3,14 +3,15 @@
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from tests import embedded, runtime
+from tests.payloads import CONTROL, MINUTE, Context, FakeClock, Json, event, record
+from tests.runtime import CloudWatch, Outcome, Runtime
 
 from apitracker.core.metric_sets import MetricSelection
 from apitracker.errors import LogError, ServiceError, SettingsError
@@ -21,13 +22,6 @@ from apitracker.tracker.put_metric_data import UnpublishedError
 from apitracker.tracker.signing import Connection, Response
 from apitracker.tracker.tracking import Tracker, assemble
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests import embedded, runtime
-from tests.payloads import CONTROL, MINUTE, Context, FakeClock, Json, event, record
-from tests.runtime import CloudWatch, Outcome, Runtime
-
-HEAVY = {"boto3", "botocore", "duckdb", "numpy", "click", "asyncio", "xxhash"}
 RIC = importlib.util.find_spec("awslambdaric") is not None
 ric = pytest.mark.skipif(
     not RIC and os.environ.get("CI") != "true", reason="awslambdaric is not installed"
@@ -65,7 +59,7 @@ class TestMake:
     def test_defaults(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Without settings it publishes as the predecessor did, and says what it lacks."""
         made = make_tracker(self.ENVIRON)
-        assert (made.choice, made.settings, made.ledger) == (MetricSelection(), Settings(), None)
+        assert (made.selection, made.settings, made.ledger) == (MetricSelection(), Settings(), None)
         [line] = capsys.readouterr().out.splitlines()
         assert json.loads(line) == {
             "level": "WARNING",
@@ -91,7 +85,9 @@ class TestMake:
         made = make_tracker(
             self.ENVIRON | {f"APITRACKER_{name}": value for name, value in given.items()}
         )
-        assert made.choice == MetricSelection("Mine", ("api", "callers"), rules["INCLUDE"], "readOnly=true")
+        assert made.selection == MetricSelection(
+            "Mine", ("api", "callers"), rules["INCLUDE"], "readOnly=true"
+        )
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -235,7 +231,7 @@ class TestLine:
             "log": found["log"],
             "name": "trail:stream",
             "excluded": 0,
-            "pages": 1,
+            "batches": 1,
             "requests": 1,
             "datums": 1,
             "before": False,
@@ -263,22 +259,41 @@ class TestLine:
     def test_in_doubt(
         self, tracker: Tracker, cloudwatch: CloudWatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A page that may count twice is said before it is sent again, whatever comes then."""
+        """A batch that may count twice is said before it is sent again, whatever comes then."""
         cloudwatch.answers = [runtime.RESET, runtime.DENIED]
 
         with pytest.raises(UnpublishedError):
             handle(event([record(1), record(2)]), Context(), tracker)
 
         first, second = map(json.loads, capsys.readouterr().out.splitlines())
-        assert (first["level"], first["message"], first["page"]) == ("WARNING", "in doubt", "api.0")
+        assert (first["level"], first["message"], first["batch"]) == (
+            "WARNING",
+            "in doubt",
+            "api.0",
+        )
         assert (first["InDoubt"], first["calls"], len(first["log"])) == (1, 2, 64)
         assert (second["level"], second["message"]) == ("ERROR", "failed")
         assert (second["Published"], second["PublishRetries"]) == (0, 1)
-        assert second["fault"].startswith("0 of 1 pages were published, then AWS answered")
+        assert second["fault"].startswith("0 of 1 batches were published, then AWS answered")
         assert "Received" not in second  # they are when the event comes again
 
+    def test_control_message(
+        self, tracker: Tracker, cloudwatch: CloudWatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It is acknowledged, and nothing else."""
+        handle(CONTROL, Context(), tracker)
+
+        assert json.loads(capsys.readouterr().out)["message"] == "control message"
+        assert cloudwatch.requests == 0
+
+    @pytest.mark.parametrize("bad", [None, {}, 5, event([], messageType="OTHER")])
+    def test_not_an_event(self, bad: Json, tracker: Tracker) -> None:
+        """An event that holds no log fails the invocation, so that Lambda keeps it."""
+        with pytest.raises(LogError):
+            handle(bad, Context(), tracker)
+
     def test_no_log(self, tracker: Tracker, capsys: pytest.CaptureFixture[str]) -> None:
-        """An event that is no log fails, and the line says why."""
+        """An event without a log fails, and the line says why."""
         with pytest.raises(LogError):
             handle({}, Context(), tracker)
 
@@ -314,23 +329,6 @@ class TestLine:
         handle(event(records, group=names), Context(), tracker)
 
         assert len(capsys.readouterr().out) < 16_384
-
-
-def test_imports() -> None:
-    """The Lambda's cold start pays for none of the libraries that others need."""
-    script = (
-        "import sys, apitracker.tracker.handler; "
-        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    )
-    folder = str(Path(handler.__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {folder!r}); {script}"],
-        env={},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert HEAVY & set(done.stdout.split()) == set()
 
 
 Start: TypeAlias = Callable[..., Runtime]
@@ -434,7 +432,7 @@ class TestRuntime:
         failed = start().invoke(event(now_records(1)))
         assert (failed.kind, failed.body["errorType"]) == ("error", "UnpublishedError")
         assert failed.body["errorMessage"] == (
-            "0 of 1 pages were published, then "
+            "0 of 1 batches were published, then "
             "AWS answered PutMetricData with AccessDenied: not authorized to perform"
         )
 
@@ -466,7 +464,11 @@ class TestRuntime:
         function.start()
         slow = {"sleep": 600, **event(now_records(1))}
         killed = function.invoke(slow, 1, until=lambda logs: "sleeps" in logs)
-        assert (killed.kind, len(killed.lines), aws.requests) == ("timeout", 1, 0)
+        assert (killed.kind, killed.lines[-1], aws.requests) == (
+            "timeout",
+            {"message": "sleeps"},
+            0,
+        )
         done = function.invoke(event(now_records(2)), 2)
         assert (done.kind, done.cold, aws.calls()) == ("response", True, 2)
 

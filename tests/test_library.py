@@ -34,7 +34,7 @@ def trail(tmp_path: Path) -> Path:
     """A synthetic trail of 3,000 calls, with some events in two logs and two malformed records."""
     folder = tmp_path / "trail"
     end = datetime(2026, 10, 31, tzinfo=UTC)
-    written = sample.write(folder, events=3_000, days=2, seed=3, broken=2, until=end)
+    written = sample.write_trail(folder, events=3_000, days=2, seed=3, broken=2, until=end)
     assert written.duplicates > 0
     return folder
 

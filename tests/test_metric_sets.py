@@ -1,29 +1,32 @@
-"""Which metrics calls become: each set by a worked example, and the laws that hold for all."""
+"""Metric sets, each by a worked example; overflow; and the laws that hold for all sets."""
 
 from collections import Counter
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apitracker.core.counts import Counts
+from apitracker.core.fields import rows
 from apitracker.core.metric_sets import (
     OVERFLOW,
     SETS,
     MetricSelection,
     Series,
-    divert,
-    from_bits,
-    other,
-    others,
-    project,
+    SeriesCounts,
+    by_series,
     require_sets,
+)
+from apitracker.core.model import Call
+from apitracker.core.overflow import (
+    from_bits,
+    overflow_series,
+    overflow_set,
+    split_overflow,
     to_bits,
 )
-from apitracker.core.metrics import plan
-from apitracker.core.model import Call
-from apitracker.core.tally import Row, group
 from apitracker.errors import UsageError
+from apitracker.tracker.put_metric_data import plan
 
 T = 1_688_989_327  # 2023-07-10T11:42:07Z
 ROLE = "arn:aws:iam::111122223333:role/scanner"
@@ -37,14 +40,19 @@ CALLS = [
 EVERY = MetricSelection("API-COUNT", tuple(SETS))
 
 
+def count(calls: list[Call], selection: MetricSelection) -> Counts:
+    """Counts of *calls* by the fields of *selection*."""
+    return Counts(selection.fields, Counter(rows(calls, selection.fields)))
+
+
 def published(*names: str, calls: list[Call] = CALLS) -> list[tuple[str, ...]]:
     """Namespace, name, dimensions and calls of what the sets *names* publish."""
-    choice = MetricSelection("API-COUNT", names)
-    found = plan(group(calls, choice.fields), choice)
+    selection = MetricSelection("API-COUNT", names)
+    found = plan(count(calls, selection), selection)
     return [
-        (page.namespace, datum.metric_name, *(d.value for d in datum.dimensions), str(datum.calls))
-        for page in found.pages
-        for datum in page.datums
+        (batch.namespace, datum.metric_name, *(d.value for d in datum.dimensions), str(datum.calls))
+        for batch in found.batches
+        for datum in batch.datums
     ]
 
 
@@ -138,12 +146,12 @@ def test_sets_together() -> None:
 
 def test_rules_hold_for_each_set() -> None:
     """What a rule leaves out is in no set."""
-    choice = MetricSelection("API-COUNT", tuple(SETS), "eventSource=s3", "errorCode=Access*")
+    selection = MetricSelection("API-COUNT", tuple(SETS), "eventSource=s3", "errorCode=Access*")
 
-    found = plan(group(CALLS, choice.fields), choice)
+    found = plan(count(CALLS, selection), selection)
 
     assert found.excluded == 3
-    assert Counter(page.id for page in found.pages) == {
+    assert Counter(batch.id for batch in found.batches) == {
         "api.0": 1,
         "service.0": 1,
         "account.0": 1,
@@ -151,79 +159,84 @@ def test_rules_hold_for_each_set() -> None:
         "callers.0": 1,
         "throttled-callers.0": 1,
     }
-    assert {datum.calls for page in found.pages[:3] for datum in page.datums} == {2}
+    assert {datum.calls for batch in found.batches[:3] for datum in batch.datums} == {2}
 
 
 @pytest.mark.parametrize("names", [[], ["apis"], ["api", ""], ["API"]])
 def test_no_such_set(names: list[str]) -> None:
     """A name that is of no set is an error that names those there are."""
-    with pytest.raises(UsageError, match="is no metric set: choose from api, service, account"):
+    with pytest.raises(UsageError, match="is not a metric set: choose from api, service, account"):
         require_sets(names)
 
 
 @pytest.mark.parametrize(
     ("name", "series", "expected"),
     [
-        ("api", ("Get", "eu", "s3"), (OVERFLOW, "eu", "s3")),
-        ("service", ("Calls", "eu", "s3"), ("Calls", "eu", OVERFLOW)),
-        ("account", ("Calls", "eu", "111"), ("Calls", "eu", OVERFLOW)),
-        ("outcomes", ("Denied", "eu", "s3", "Put"), ("Denied", "eu", "s3", OVERFLOW)),
-        ("callers", ("Calls", "eu", ROLE), ("Calls", "eu", OVERFLOW)),
-        ("throttled-callers", ("Throttled", "eu", "s3", ROLE), ("Throttled", "eu", "s3", OVERFLOW)),
+        ("api", Series("Get", ("eu", "s3")), Series(OVERFLOW, ("eu", "s3"))),
+        ("service", Series("Calls", ("eu", "s3")), Series("Calls", ("eu", OVERFLOW))),
+        ("account", Series("Calls", ("eu", "111")), Series("Calls", ("eu", OVERFLOW))),
+        (
+            "outcomes",
+            Series("Denied", ("eu", "s3", "Put")),
+            Series("Denied", ("eu", "s3", OVERFLOW)),
+        ),
+        ("callers", Series("Calls", ("eu", ROLE)), Series("Calls", ("eu", OVERFLOW))),
+        (
+            "throttled-callers",
+            Series("Throttled", ("eu", "s3", ROLE)),
+            Series("Throttled", ("eu", "s3", OVERFLOW)),
+        ),
     ],
 )
-def test_others(name: str, series: tuple[str, ...], expected: tuple[str, ...]) -> None:
-    """Beyond the budget only that is given up of which there may be without end."""
-    assert other(series, SETS[name]) == expected
+def test_overflow_series(name: str, series: Series, expected: Series) -> None:
+    """Beyond the budget only the value is given up that may vary without end."""
+    assert overflow_series(series, SETS[name]) == expected
 
 
-def test_where_others_are() -> None:
-    """Those of the APIs are apart from the APIs; those of other sets are among them."""
+def test_overflow_set() -> None:
+    """Overflow of the APIs is apart from the APIs; that of other sets is among them."""
     api, *rest = EVERY.sets
 
-    assert (others(api).namespace, others(api).name) == ("API-COUNT/Usage", "other")
-    assert [others(each) for each in rest] == rest
+    assert (overflow_set(api).namespace, overflow_set(api).name) == ("API-COUNT/Usage", "other")
+    assert [overflow_set(each) for each in rest] == rest
 
 
-def seconds(counts: Iterable[tuple[Row, int]]) -> Counter[int]:
+def seconds(counts: SeriesCounts) -> Counter[int]:
     """The calls of each second."""
     found: Counter[int] = Counter()
-    for row, n in counts:
-        found[row[-1]] += n
+    for (_, second), n in counts.items():
+        found[second] += n
     return found
 
 
-series: st.SearchStrategy[Series] = st.tuples(
+series: st.SearchStrategy[Series] = st.builds(
+    Series,
     st.sampled_from(["A", "B", "C", "D"]),
-    st.sampled_from(["eu", "us"]),
-    st.sampled_from(["s3", "ec2", "\ud800"]),
+    st.tuples(st.sampled_from(["eu", "us"]), st.sampled_from(["s3", "ec2", "\ud800"])),
 )
 
 
 @given(st.dictionaries(st.tuples(series, st.integers(0, 99)), st.integers(1, 9)), st.data())
-def test_nothing_is_lost_beyond_the_budget(
-    given: dict[tuple[Series, int], int], data: st.DataObject
-) -> None:
-    """Whatever is beyond it: each call is in one place, and each second has as many as before."""
-    counts = {(*where, second): n for (where, second), n in given.items()}
+def test_nothing_is_lost_beyond_the_budget(counts: SeriesCounts, data: st.DataObject) -> None:
+    """With any overflow each call is in one place, and each second has as many as before."""
     api = SETS["api"]
-    some: list[Series] = sorted({where for where, _ in given})
+    some = sorted({each for each, _ in counts})
     beyond = set(data.draw(st.lists(st.sampled_from(some)))) if some else set()
-    moved = sorted({other(each, api) for each in beyond})
-    further = set(data.draw(st.lists(st.sampled_from(moved)))) if moved else set()
+    moved = sorted({overflow_series(each, api) for each in beyond})
+    again = set(data.draw(st.lists(st.sampled_from(moved)))) if moved else set()
 
-    stay, gone = divert(counts, api, beyond, further)
+    stay, gone = split_overflow(counts, api, beyond, again)
 
-    assert sum(stay.values()) + gone.total() == sum(counts.values())
-    assert stay == {row: n for row, n in counts.items() if row[:-1] not in beyond}
-    assert {row[0] for row in gone} <= {OVERFLOW}
-    assert not {row[:-1] for row in gone} & further
-    assert seconds([*stay.items(), *gone.items()]) == seconds(counts.items())
+    assert sum(stay.values()) + sum(gone.values()) == sum(counts.values())
+    assert stay == {key: n for key, n in counts.items() if key[0] not in beyond}
+    assert {each.name for each, _ in gone} <= {OVERFLOW}
+    assert not {each for each, _ in gone} & again
+    assert seconds(stay) + seconds(gone) == seconds(counts)
 
 
 @given(st.sets(series), st.data())
-def test_bits(among: set[tuple[str, ...]], data: st.DataObject) -> None:
-    """What was marked is read again, and takes an eighth of a byte each."""
+def test_bits(among: set[Series], data: st.DataObject) -> None:
+    """Marked series are read again, and take an eighth of a byte each."""
     some = data.draw(st.sets(st.sampled_from(sorted(among)))) if among else set()
 
     bits = to_bits(some, among)
@@ -235,8 +248,8 @@ def test_bits(among: set[tuple[str, ...]], data: st.DataObject) -> None:
 @given(st.lists(st.sampled_from(CALLS)))
 def test_every_set_has_every_call(calls: list[Call]) -> None:
     """Sets of calls have all calls; those of outcomes all that went wrong."""
-    counts = group(calls, EVERY.fields)
-    totals = {each.name: sum(project(counts, EVERY.fields, each).values()) for each in EVERY.sets}
+    counts = count(calls, EVERY)
+    totals = {each.name: sum(by_series(counts, each).values()) for each in EVERY.sets}
 
     for name in ("api", "service", "account", "callers"):
         assert totals[name] == len(calls)

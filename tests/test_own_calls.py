@@ -1,27 +1,22 @@
-"""Calls that tracking itself causes are not counted, in whatever form a log comes."""
+"""Calls that tracking itself causes are not counted, in any form of a log."""
 
 import gzip
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.payloads import Json, record
 
+from apitracker.core.counting import Query, read_log
+from apitracker.core.fields import rows
 from apitracker.core.metric_sets import MetricSelection
 from apitracker.core.model import Log
 from apitracker.core.own_calls import CALLS_BY_ROLE, Own
-from apitracker.core.records import decode, parts
-from apitracker.core.tally import rows
-from apitracker.logs.sources import Found
-from apitracker.logs.workers import Question, read_log
-from apitracker.tracker.tracking import count
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.payloads import Json, record
+from apitracker.core.records import parts
+from apitracker.tracker.tracking import count_log
 
 ROLE = "arn:aws:iam::111122223333:role/tracker"
 FUNCTION = "arn:aws:lambda:eu-west-1:111122223333:function:tracker"
@@ -84,8 +79,8 @@ OURS = {
     "invoked, a version": invoke(1, resources=None, parameters={"functionName": f"{FUNCTION}:7"}),
     "invoked, no resources": invoke(1, resources=[], parameters={"functionName": FUNCTION}),
     "an event that failed is kept": KEPT,
-    "a page is marked": by_role(1, "dynamodb.amazonaws.com", "UpdateItem"),
-    "a page is sent": by_role(1, "monitoring.amazonaws.com", "PutMetricData"),
+    "a batch is marked": by_role(1, "dynamodb.amazonaws.com", "UpdateItem"),
+    "a batch is sent": by_role(1, "monitoring.amazonaws.com", "PutMetricData"),
     "a log stream is made": by_role(1, "logs.amazonaws.com", "CreateLogStream"),
 }
 THEIRS = {
@@ -125,11 +120,11 @@ def test_ours(form: str, what: str) -> None:
     """It is skipped, beside a call that counts, and counts where nobody says who we are."""
     log = logs([record(0), OURS[what], record(2)])[form]
 
-    counts, _ = count(log, MetricSelection(), OWN)
-    unknown, _ = count(log, MetricSelection(), None)
+    counts, balance = count_log(log, MetricSelection(), OWN)
+    _, unknown = count_log(log, MetricSelection(), None)
 
-    assert (counts.received, counts.counted, counts.skipped) == (3, 2, {"own": 1})
-    assert {row[0] for row in counts.rows} == {"GetObject"}
+    assert (balance.received, balance.counted, balance.skipped) == (3, 2, {"own": 1})
+    assert {*counts.texts("eventName")} == {"GetObject"}
     assert (unknown.counted, unknown.skipped) == (3, {})
 
 
@@ -139,9 +134,9 @@ def test_theirs(form: str, what: str) -> None:
     """It counts like any other call."""
     log = logs([record(0), THEIRS[what], record(2)])[form]
 
-    counts, _ = count(log, MetricSelection(), OWN)
+    _, balance = count_log(log, MetricSelection(), OWN)
 
-    assert (counts.counted, counts.skipped) == (3, {})
+    assert (balance.counted, balance.skipped) == (3, {})
 
 
 @pytest.mark.parametrize("own", [Own(), Own(role=ROLE), Own(function=FUNCTION)])
@@ -151,8 +146,8 @@ def test_half_known(own: Own) -> None:
     expected = bool(own.role) + bool(own.function)
 
     for log in logs(records).values():
-        counts, _ = count(log, MetricSelection(), own)
-        assert counts.skipped.total() == expected
+        _, balance = count_log(log, MetricSelection(), own)
+        assert balance.skipped.total() == expected
 
 
 def test_a_record_that_comes_twice() -> None:
@@ -160,8 +155,8 @@ def test_a_record_that_comes_twice() -> None:
     records = [invoke(1), record(2), invoke(1), record(2)]
 
     for log in logs(records).values():
-        counts, _ = count(log, MetricSelection(), OWN)
-        assert (counts.counted, counts.duplicates, counts.skipped) == (1, 1, {"own": 2})
+        _, balance = count_log(log, MetricSelection(), OWN)
+        assert (balance.counted, balance.duplicates, balance.skipped) == (1, 1, {"own": 2})
 
 
 def test_many_pieces() -> None:
@@ -171,9 +166,9 @@ def test_many_pieces() -> None:
     ]
 
     for log in logs(records).values():
-        counts, _ = count(log, MetricSelection(), OWN)
-        assert (counts.counted, counts.skipped) == (858, {"own": 143})
-        assert sum(counts.rows.values()) == 858
+        counts, balance = count_log(log, MetricSelection(), OWN)
+        assert (balance.counted, balance.skipped) == (858, {"own": 143})
+        assert counts.calls == 858
 
 
 def test_files_are_read_as_payloads_are() -> None:
@@ -181,14 +176,14 @@ def test_files_are_read_as_payloads_are() -> None:
     records = [*OURS.values(), *THEIRS.values()]
     records = [each | {"eventID": f"e-{at}"} for at, each in enumerate(records)]
     log = logs(records)["object"]
-    question = Question(("eventName",), 1_000_000, own=OWN)
+    query = Query(("eventName",), own=OWN)
 
-    reading = read_log(log, Found("object", 0), question)
-    counts, _ = count(logs(records)["payload"], MetricSelection(), OWN)
+    balance = read_log(log, query).balance
+    _, of_payload = count_log(logs(records)["payload"], MetricSelection(), OWN)
 
-    assert (reading.skipped, reading.received) == ({"own": 9}, 19)
-    assert counts.skipped == {"own": 9}
-    assert len(read_log(log, Found("object", 0), replace(question, own=None)).index) == 19
+    assert (balance.skipped, balance.received) == ({"own": 9}, 19)
+    assert of_payload.skipped == {"own": 9}
+    assert read_log(log, replace(query, own=None)).balance.counted == 19
 
 
 def test_calls_are_as_they_are_without() -> None:
@@ -198,7 +193,7 @@ def test_calls_are_as_they_are_without() -> None:
 
     found = [call for part in parts(log, own=OWN) for call in part.calls]
 
-    assert found == decode(log).calls[:3]
+    assert found == [call for part in parts(log) for call in part.calls][:3]
     fields = ("eventName", "caller")
     assert Counter(rows(found, fields)) == Counter(
         dict.fromkeys(

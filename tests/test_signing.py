@@ -393,7 +393,7 @@ class TestEndpoint:
     @pytest.mark.parametrize("region", ["", "-", "us-east-1.evil.example/", "us_east_1", "é"])
     def test_no_region(self, region: str) -> None:
         """A region that would change the host name is refused."""
-        with pytest.raises(SettingsError, match="is no AWS region: set AWS_REGION"):
+        with pytest.raises(SettingsError, match="is not an AWS region: set AWS_REGION"):
             signing.endpoint(CLOUDWATCH, region, {})
 
 

@@ -1,28 +1,24 @@
-"""One subscription event, from the envelope to CloudWatch, without a ledger."""
+"""One log, from its records to CloudWatch, without a ledger."""
 
 import csv
-import json
 import random
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests import runtime
+from tests.payloads import DATA, MINUTE, NOW, FakeClock, Json, event, real, record
+from tests.runtime import CloudWatch
 
+from apitracker.core.model import Log
 from apitracker.errors import ApiTrackerError, LogError, SettingsError
 from apitracker.settings import Settings
+from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.put_metric_data import UnpublishedError
 from apitracker.tracker.signing import Connection
 from apitracker.tracker.tracking import Tracked, Tracker, assemble, track
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests import runtime
-from tests.payloads import CONTROL, DATA, MINUTE, NOW, FakeClock, Json, event, real, record
-from tests.runtime import CloudWatch
 
 OWN = "arn:aws:iam::111122223333:role/tracker"
 
@@ -40,19 +36,19 @@ def set_to(tracker: Tracker, **settings: Json) -> Tracker:
 
 
 def unheard(message: str, /, **facts: object) -> None:
-    """Take no note."""
+    """Drop it."""
 
 
 def done(records: list[Json], tracker: Tracker, seconds: float = 60) -> Tracked:
     """Track *records* as one payload, within *seconds*."""
     notes: list[Json] = []
 
-    def note(message: str, /, **facts: object) -> None:
+    def notify(message: str, /, **facts: object) -> None:
         notes.append((message, facts))
 
+    [log] = open_event(event(records))
     until = tracker.clock.now() + seconds
-    tracked = track(event(records), tracker, claimant="test", until=until, note=note)
-    assert tracked
+    tracked = track(log, tracker, claimant="test", until=until, notify=notify)
     assert notes == []
     return tracked
 
@@ -72,15 +68,15 @@ def test_every_record_is_in_one_place(tracker: Tracker, cloudwatch: CloudWatch) 
 
     tracked = done(records, tracker)
 
-    counts, published = tracked.counts, tracked.published
-    assert (counts.received, counts.counted, counts.duplicates) == (8, 4, 1)
-    assert counts.skipped.total() == 1
-    assert [(r.place, r.reason) for r in counts.rejected] == [
+    balance, published = tracked.counted.balance, tracked.published
+    assert (balance.received, balance.counted, balance.duplicates) == (8, 4, 1)
+    assert balance.skipped.total() == 1
+    assert [(r.place, r.reason) for _, r in balance.rejections] == [
         ("record 7", "is not a record: its JSON is wrong at byte 4"),
         ("record 8", "eventTime 'yesterday' is not a time"),
     ]
-    assert (tracked.pages, published.requests, published.datums, published.calls) == (1, 1, 2, 3)
-    assert (counts.excluded, tracked.others, tracked.before) == (0, 0, False)
+    assert (tracked.batches, published.requests, published.datums, published.calls) == (1, 1, 2, 3)
+    assert (tracked.excluded, tracked.overflow, tracked.before) == (0, 0, False)
     assert [(r.datum.metric_name, r.datum.timestamp, r.reason) for r in published.refused] == [
         ("GetObject", 1_788_703_980, "older than two weeks, or more than two hours ahead")
     ]
@@ -99,8 +95,8 @@ def test_a_call_that_two_accounts_see(tracker: Tracker, cloudwatch: CloudWatch) 
     ]
     once = set_to(tracker, recorded="1111* 4444*", namespace="Once", metrics="account")
 
-    every = done(views, tracker).counts
-    counts = done(views, once).counts
+    every = done(views, tracker).counted.balance
+    counts = done(views, once).counted.balance
 
     assert (every.received, every.counted, every.skipped.total()) == (2, 2, 0)
     assert (counts.received, counts.counted, counts.skipped) == (2, 1, {"shared": 1})
@@ -110,15 +106,9 @@ def test_a_call_that_two_accounts_see(tracker: Tracker, cloudwatch: CloudWatch) 
     }
 
 
-def test_control_message(tracker: Tracker, cloudwatch: CloudWatch) -> None:
-    """It is acknowledged, and nothing else."""
-    assert track(CONTROL, tracker, claimant="c", until=NOW + 9, note=unheard) is None
-    assert cloudwatch.requests == 0
-
-
 def test_an_empty_payload(tracker: Tracker, cloudwatch: CloudWatch) -> None:
     """Nothing to publish is no request."""
-    assert done([], tracker).pages == 0
+    assert done([], tracker).batches == 0
     assert cloudwatch.requests == 0
 
 
@@ -133,7 +123,7 @@ def test_rules(tracker: Tracker, cloudwatch: CloudWatch) -> None:
 
     tracked = done(records, ruled)
 
-    assert (tracked.counts.counted, tracked.counts.excluded, tracked.published.calls) == (3, 2, 1)
+    assert (tracked.counted.balance.counted, tracked.excluded, tracked.published.calls) == (3, 2, 1)
     assert cloudwatch.names() == ["PutObject"]
 
 
@@ -169,8 +159,8 @@ class TestOwnCalls:
 
         tracked = done(records, set_to(tracker, own_role=OWN))
 
-        assert (tracked.counts.counted, tracked.published.calls) == (3, 3)
-        assert (tracked.counts.excluded, tracked.counts.skipped) == (0, {"own": 2})
+        assert (tracked.counted.balance.counted, tracked.published.calls) == (3, 3)
+        assert (tracked.excluded, tracked.counted.balance.skipped) == (0, {"own": 2})
         assert cloudwatch.calls() == 3
 
     def test_they_end(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
@@ -182,7 +172,7 @@ class TestOwnCalls:
             userIdentity={"arn": f"{OWN}/s", "sessionContext": {"sessionIssuer": {"arn": OWN}}},
         )
 
-        assert done([own], set_to(tracker, own_role=OWN)).pages == 0
+        assert done([own], set_to(tracker, own_role=OWN)).batches == 0
         assert cloudwatch.requests == 0
 
     def test_rules_by_caller(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
@@ -196,14 +186,14 @@ class TestOwnCalls:
 
         tracked = done(records, set_to(tracker, own_role=OWN, include="caller=*Alice"))
 
-        assert (tracked.counts.excluded, tracked.counts.skipped) == (0, {"own": 1})
+        assert (tracked.excluded, tracked.counted.balance.skipped) == (0, {"own": 1})
         assert cloudwatch.calls() == 2
 
 
 class TestBudget:
     """More distinct metrics than a month may have."""
 
-    def test_others(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
+    def test_overflow(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
         """What is beyond the budget is counted by service, of which there may be a tenth."""
         records = [
             record(1, eventName="A"),
@@ -215,7 +205,7 @@ class TestBudget:
 
         tracked = done(records, set_to(tracker, budget=2))
 
-        assert (tracked.others, tracked.pages, tracked.published.calls) == (3, 2, 5)
+        assert (tracked.overflow, tracked.batches, tracked.published.calls) == (3, 2, 5)
         where = ("eu-west-1", "s3.amazonaws.com", str(MINUTE))
         assert cloudwatch.values() == {
             ("API-COUNT", "A", *where): {1: 1},
@@ -245,17 +235,17 @@ class TestBudget:
 
         # SUM is a word of the query too: it costs a metric, and hides nothing.
         assert cloudwatch.names() == ["A", "ByMetric", "ByQuery", "SUM", "Stat", "__other__"]
-        assert tracked.others == 3
+        assert tracked.overflow == 3
 
     def test_what_is_admitted_stays(self, tracker: Tracker) -> None:
         """A metric that was admitted goes on; the month after, there is room again."""
         small = set_to(tracker, budget=1)
 
-        assert done([record(1, eventName="A")], small).others == 0
-        assert done([record(2, eventName="B"), record(3, eventName="A")], small).others == 1
+        assert done([record(1, eventName="A")], small).overflow == 0
+        assert done([record(2, eventName="B"), record(3, eventName="A")], small).overflow == 1
         tracker.clock.sleep(20 * 86_400)
         later = int(tracker.clock.now()) - 60
-        assert done([record(4, later, eventName="B")], small).others == 0
+        assert done([record(4, later, eventName="B")], small).overflow == 0
 
     def test_ten_thousand_invented_names(self, tracker: Tracker, cloudwatch: CloudWatch) -> None:
         """They make as many metrics as there is room for; no call is lost, and none is hidden."""
@@ -264,17 +254,16 @@ class TestBudget:
 
         tracked = done(records, set_to(tracker, budget=50, keep="eventName=Stop*"))
 
-        assert (tracked.others, tracked.published.calls) == (9_950, 10_001)
+        assert (tracked.overflow, tracked.published.calls) == (9_950, 10_001)
         assert cloudwatch.calls() == 10_001
         assert len({*cloudwatch.names()}) == 50 + 1 + 1
         assert "StopLogging" in cloudwatch.names()
 
 
-@pytest.mark.parametrize("bad", [None, {}, 5, event([], messageType="OTHER")])
-def test_no_log(bad: Json, tracker: Tracker) -> None:
-    """What is no log fails the invocation, so that Lambda keeps the event."""
+def test_a_log_that_cannot_be_read(tracker: Tracker) -> None:
+    """It fails the invocation, so that Lambda keeps the event."""
     with pytest.raises(LogError):
-        track(bad, tracker, claimant="c", until=NOW + 9, note=unheard)
+        track(Log.of("bad", b"{"), tracker, claimant="c", until=NOW + 9, notify=unheard)
 
 
 def test_what_is_not_published_fails(tracker: Tracker, cloudwatch: CloudWatch) -> None:
@@ -321,7 +310,9 @@ def test_a_payload_of_megabytes(tracker: Tracker, cloudwatch: CloudWatch) -> Non
 
     tracked = done(records, tracker)
 
-    assert tracked.counts.counted == tracked.published.calls == cloudwatch.calls() == 30_000
+    assert (
+        tracked.counted.balance.counted == tracked.published.calls == cloudwatch.calls() == 30_000
+    )
     assert tracked.published.datums == 5
 
 
@@ -350,7 +341,8 @@ def test_real_records_are_the_golden_counts(
 
     for at in range(0, len(records), 1000):
         tracked = done(records[at : at + 1000], tracker)
-        assert tracked.published.calls == tracked.counts.received == len(records[at : at + 1000])
+        received = tracked.counted.balance.received
+        assert tracked.published.calls == received == len(records[at : at + 1000])
 
     found_calls = {w: sum(v * n for v, n in c.items()) for w, c in cloudwatch.values().items()}
     assert found_calls == expected
@@ -369,16 +361,15 @@ def test_real_records_are_the_golden_counts(
     ],
 )
 def test_bad_settings(name: str, value: str, tracker: Tracker) -> None:
-    """A rule that is none is an error that names it."""
+    """A rule that cannot be read is an error that names its setting."""
     with pytest.raises(SettingsError, match=f"APITRACKER_{name.upper()}"):
         set_to(tracker, **{name: value})
 
 
 def test_errors_are_ours(tracker: Tracker) -> None:
-    """Random events raise nothing but errors of our own tree."""
+    """Random logs raise nothing but errors of our own tree."""
     dice = random.Random(3)  # noqa: S311 - no secret
     for _ in range(200):
         with suppress(ApiTrackerError):
-            data = dice.randbytes(dice.randrange(60)).hex()
-            given = json.loads(json.dumps({"awslogs": {"data": data}}))
-            track(given, tracker, claimant="c", until=NOW + 9, note=unheard)
+            log = Log.of("random", dice.randbytes(dice.randrange(60)))
+            track(log, tracker, claimant="c", until=NOW + 9, notify=unheard)

@@ -166,7 +166,7 @@ def test_an_error_of_a_process_is_raised_here() -> None:
 @pytest.mark.parametrize("by", [("eventName",), ("second", "caller", "outcome"), ("eventType",)])
 def test_any_number_of_processes_counts_the_same(tmp_path: Path, by: tuple[str, ...]) -> None:
     """One, two or five processes: the same totals and the same balance."""
-    written = sample.write(tmp_path, events=2_000, days=1, seed=5, broken=3)
+    written = sample.write_trail(tmp_path, events=2_000, days=1, seed=5, broken=3)
     query = Query(by)
 
     def run(processes: int) -> Counted:

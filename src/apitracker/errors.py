@@ -12,6 +12,7 @@ Every error that is ours, as one tree:
     ├── ServeError     the page cannot be served here
     └── ServiceError   AWS refused or could not be reached
         ├── RefusedError          an API answered with an error (aws)
+        ├── NotDeployedError      there is no tracker of this name (operations.deployment)
         ├── StorageError          S3 failed while logs were looked for or read (aws)
         ├── TransportError        no whole answer came (tracker.signing)
         ├── HeldError             another execution publishes the same log (tracker.ledger)

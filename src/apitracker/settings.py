@@ -30,7 +30,7 @@ MOST_PROCESSES: Final = 256  # all are started at once
 class Settings(Struct, frozen=True, kw_only=True):
     """The settings, with their defaults."""
 
-    max_log_bytes: int = 512 * 1024 * 1024
+    max_log_bytes: int = 512 * 1024 * 1024  # CloudTrail cuts its objects at 50 MB of gzip
     """The longest log, when inflated; longer ones are named and not counted."""
 
     processes: int = 0
@@ -103,6 +103,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         # The processors that this process may use; a container limits them. macOS cannot tell.
         usable = getattr(os, "sched_getaffinity", None)
         return len(usable(0)) if usable else os.cpu_count() or 1
+
+
+DEFAULTS: Final = Settings()
+"""The settings where nothing is set."""
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:

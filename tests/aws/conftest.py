@@ -1,17 +1,12 @@
 """What tests of an account share: a local AWS, its address, clients of it."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.emulator import DUMMY, VENV, emulator
 
 HOW = (

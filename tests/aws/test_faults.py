@@ -51,7 +51,7 @@ def trials(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Trials:  # noq
 @pytest.mark.parametrize("seed", SEEDS)
 def test_faults(trials: Trials, seed: int) -> None:
     """
-    CloudWatch has the golden counts, but for pages that are in doubt, which it has once or more.
+    CloudWatch has the golden counts, but for batches that are in doubt, which it has once or more.
 
     Payloads come one to three times, shuffled, some at the same moment. Requests are refused, lost
     and held up, and the process is killed. What Lambda gives up is redriven, under such faults too.
@@ -77,9 +77,9 @@ def test_failures_that_outlast_retries(trials: Trials, seed: int) -> None:
 
 @pytest.mark.parametrize("killed", [("send", 3), ("DELETE", 1)])
 def test_redrive_dies_after_a_doubt(aws: str, name: str, killed: tuple[str, int]) -> None:
-    """A page that ``apitracker redrive`` sent twice is in doubt, however the command ends."""
+    """A batch that ``apitracker redrive`` sent twice is in doubt, however the command ends."""
     wrong = {("send", 1): Kind.RESET_DONE, killed: Kind.KILLED}
-    payload = next(pack(dice("redrive"), spread(dice("redrive"))))  # of more than one page
+    payload = next(pack(dice("redrive"), spread(dice("redrive"))))  # of more than one batch
     delivery = Delivery(0, payload.event, 0)
     failed = Invocation(1, delivery, ATTEMPTS, Outcome("error", None, "", cold=False))
     stack = deploy(clients(aws), name, {})
@@ -130,7 +130,8 @@ def test_without_a_ledger(trials: Trials) -> None:
 
     again = len(trial.campaign.payloads) - len(trial.campaign.logs)
     assert (
-        sum(times for (_, page), times in trial.before.repeats.items() if page == "api.0") == again
+        sum(times for (_, batch), times in trial.before.repeats.items() if batch == "api.0")
+        == again
     )
     assert len(trial.before.wrong) == len(trial.before.repeats)
     assert all(each.endswith("and nothing says so") for each in trial.before.wrong)

@@ -1,23 +1,25 @@
-"""The ledger, on a local DynamoDB: what is delivered again is published once."""
+"""The ledger, on a local DynamoDB: a log that is delivered again is published once."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests import runtime
+from tests.payloads import MINUTE, NOW, FakeClock, Json, event, record
+from tests.runtime import CloudWatch
 
-from apitracker.core.metric_sets import MetricSelection
+from apitracker.core.metric_sets import MetricSelection, Series
 from apitracker.errors import ServiceError
 from apitracker.settings import Settings
 from apitracker.tracker import ledger
-from apitracker.tracker.ledger import Decision, HeldError, Ledger, admit, admitted, claim, look_up
+from apitracker.tracker.envelopes import open_event
+from apitracker.tracker.ledger import Decision, HeldError, Ledger, admit, admitted, claim, progress
 from apitracker.tracker.put_metric_data import UnpublishedError
 from apitracker.tracker.retries import Clock
 from apitracker.tracker.signing import (
@@ -29,12 +31,6 @@ from apitracker.tracker.signing import (
     TransportError,
 )
 from apitracker.tracker.tracking import Tracked, Tracker, assemble, track
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests import runtime
-from tests.payloads import MINUTE, NOW, FakeClock, Json, event, record
-from tests.runtime import CloudWatch
 
 KEYS = Credentials("123456789012", "secret", "token")
 DECISION = Decision(1_790_000_000, MetricSelection())
@@ -133,13 +129,13 @@ class TestClaims:
     def test_the_first_decides(self, book: Ledger) -> None:
         """What was decided first is what all who come later are given."""
         mine = MetricSelection("Mine", ("api", "callers"), "eventName=A", "eventName=B")
-        first = claimed(book, "a", choice=mine, others={"api": (b"\x01\x80", b"")})
+        first = claimed(book, "a", selection=mine, overflow={"api": (b"\x01\x80", b"")})
         first.give_back(deadline=book.clock.now() + 9)
-        second = claimed(book, "b", choice=MetricSelection("Other"))
+        second = claimed(book, "b", selection=MetricSelection("Other"))
 
         assert first.decision == second.decision
-        assert second.decision.choice == mine
-        assert second.decision.others == {"api": (b"\x01\x80", b"")}
+        assert second.decision.selection == mine
+        assert second.decision.overflow == {"api": (b"\x01\x80", b"")}
         assert (second.done, second.taken_over, second.finished) == (frozenset(), False, False)
 
     def test_one_at_a_time(self, book: Ledger, clock: FakeClock) -> None:
@@ -157,7 +153,7 @@ class TestClaims:
         first = claimed(book)
         first.mark("api.0", last=False, deadline=clock.now() + 9)
         first.mark("api.1/0", last=False, deadline=clock.now() + 9)
-        assert look_up(book, LOG, deadline=clock.now() + 9) == (False, PARTS)
+        assert progress(book, LOG, deadline=clock.now() + 9) == (False, PARTS)
         first.give_back(deadline=clock.now() + 9)
 
         second = claimed(book, "b")
@@ -172,7 +168,7 @@ class TestClaims:
         assert claimed(book, "b").finished
         clock.sleep(86_400)
         assert claimed(book, "c").finished
-        assert look_up(book, LOG, deadline=clock.now() + 9) == (True, frozenset({"api.0"}))
+        assert progress(book, LOG, deadline=clock.now() + 9) == (True, frozenset({"api.0"}))
 
     @pytest.mark.parametrize("fault", [lost, unsent, throttled, down])
     def test_an_answer_that_is_lost(
@@ -208,13 +204,17 @@ class TestClaims:
         with pytest.raises(ServiceError, match="UpdateItem of the table gone"):
             claimed(replace(book, table="gone"))
 
-    def test_another_version(self, book: Ledger, clock: FakeClock) -> None:
-        """Pages that another version would cut otherwise are not gone on with."""
-        with pytest.raises(ServiceError):
-            claimed(book, version=0)
+    def test_another_decision(self, book: Ledger, clock: FakeClock) -> None:
+        """A decision that is replaced is the one that later claims are given."""
+        first = claimed(book, version=1)
+        first.decide(replace(DECISION, decided=1_790_000_007, fingerprint="f"), deadline=NOW + 9)
         clock.sleep(60)
-        with pytest.raises(ServiceError, match="another version of apitracker"):
-            claimed(book, "b")
+        second = claimed(book, "b")
+
+        assert first.decision == second.decision
+        assert (second.decision.fingerprint, second.decision.version) == ("f", 2)
+        with pytest.raises(HeldError, match="another execution is publishing this log"):
+            first.decide(DECISION, deadline=clock.now() + 9)
 
     @pytest.mark.parametrize("fault", [web_page, other_json])
     @pytest.mark.parametrize("asked", ["claim", "look up", "admitted", "admit"])
@@ -226,7 +226,7 @@ class TestClaims:
         by = book.clock.now() + 9
         ask: dict[str, Callable[[], object]] = {
             "claim": lambda: claimed(book),
-            "look up": lambda: look_up(book, LOG, deadline=by),
+            "look up": lambda: progress(book, LOG, deadline=by),
             "admitted": lambda: admitted(book, "m", deadline=by),
             "admit": lambda: admit(book, "m", ["YQ=="], room=1, deadline=by),
         }
@@ -237,7 +237,7 @@ class TestClaims:
     def test_an_admission_that_is_not_kept(self, book: Ledger, faulty: Faulty) -> None:
         """A success without what was written is an error: it would be asked again for ever."""
         faulty.faults = [lambda _: Response(200, b"{}")]
-        with pytest.raises(ServiceError, match=r"the item m of the table .* lacks what"):
+        with pytest.raises(ServiceError, match=r"the item m of the table .* lacks the metrics"):
             admit(book, "m", ["YQ=="], room=1, deadline=book.clock.now() + 9)
 
     def test_an_item_of_others(self, book: Ledger, faulty: Faulty) -> None:
@@ -291,7 +291,7 @@ class TestAdmission:
         admitted_by = Counter[str]()
         for at in range(12):
             each = (one, two)[at % 2]
-            series = {(f"N{at}", "r", "s"), (f"M{at}", "r", "s")}
+            series = {Series(f"N{at}", ("r", "s")), Series(f"M{at}", ("r", "s"))}
             beyond = each.budgets["api"][0].beyond(
                 series, book, now=clock.now(), deadline=clock.now() + 9
             )
@@ -309,14 +309,14 @@ def metrics(cloudwatch: CloudWatch) -> Iterator[Faulty]:
         yield Faulty(made)
 
 
-def tracker(book: Ledger, metrics: Faulty, clock: Clock, **given: Json) -> Tracker:
+def tracker(book: Ledger, cloudwatch: Faulty, clock: Clock, **given: Json) -> Tracker:
     """A tracker with that ledger."""
-    made = assemble(Settings(ledger=book.table, **given), metrics, book.poster, clock)
+    made = assemble(Settings(ledger=book.table, **given), cloudwatch, book.poster, clock)
     assert made.ledger == book
     return made
 
 
-PAYLOAD = event([record(at, eventName=f"N{at:04}") for at in range(2001)])  # three pages
+PAYLOAD = event([record(at, eventName=f"N{at:04}") for at in range(2001)])  # three batches
 
 
 @dataclass
@@ -331,20 +331,17 @@ class Deliveries:
         """Deliver it once more."""
         clock = self.tracker.clock
 
-        def note(message: str, /, **facts: object) -> None:
+        def notify(message: str, /, **facts: object) -> None:
             self.notes.append((message, facts))
 
+        [log] = open_event(payload)
         until = clock.now() + seconds
-        tracked = track(
-            payload, self.tracker, claimant=next(self.claimants), until=until, note=note
-        )
-        assert tracked
-        return tracked
+        return track(log, self.tracker, claimant=next(self.claimants), until=until, notify=notify)
 
     @property
     def doubtful(self) -> list[str]:
-        """The pages that were said to be in doubt."""
-        return [facts["page"] for message, facts in self.notes if message == "in doubt"]
+        """The batches that were said to be in doubt."""
+        return [facts["batch"] for message, facts in self.notes if message == "in doubt"]
 
 
 @pytest.fixture
@@ -365,14 +362,18 @@ class TestTracking:
         """The second delivery sends nothing, and says that all was published before."""
         first, second = deliver(), deliver()
 
-        assert (first.before, first.published.calls, first.pages) == (False, 2001, 3)
+        assert (first.before, first.published.calls, first.batches) == (False, 2001, 3)
         assert (second.before, second.published.calls) == (True, 0)
-        assert (second.counts.received, cloudwatch.requests, deliver.notes) == (2001, 3, [])
+        assert (second.counted.balance.received, cloudwatch.requests, deliver.notes) == (
+            2001,
+            3,
+            [],
+        )
 
     def test_the_rest_is_sent(self, deliver: Deliveries, cloudwatch: CloudWatch) -> None:
-        """After a failure only the pages that are not marked are sent; nothing is in doubt."""
+        """After a failure only the batches that are not marked are sent; nothing is in doubt."""
         cloudwatch.answers = [runtime.OK, runtime.DENIED]
-        with pytest.raises(UnpublishedError, match="1 of 3 pages were published, then AWS"):
+        with pytest.raises(UnpublishedError, match="1 of 3 batches were published, then AWS"):
             deliver()
 
         done = deliver()
@@ -383,7 +384,7 @@ class TestTracking:
     def test_it_dies_before_the_mark(
         self, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """A page that was sent and not marked is sent again, alone, and said to be in doubt."""
+        """A batch that was sent and not marked is sent again, alone, and said to be in doubt."""
 
         def die(_: Callable[[], Response]) -> Response:
             raise KeyboardInterrupt
@@ -404,18 +405,18 @@ class TestTracking:
     def test_an_answer_of_cloudwatch_is_lost(
         self, deliver: Deliveries, cloudwatch: CloudWatch
     ) -> None:
-        """The page is sent again at once, and in doubt."""
+        """The batch is sent again at once, and in doubt."""
         cloudwatch.answers = [runtime.OK, runtime.LOST]
 
         done = deliver()
 
-        assert [page.id for page in done.published.in_doubt] == deliver.doubtful == ["api.1"]
+        assert [batch.id for batch in done.published.in_doubt] == deliver.doubtful == ["api.1"]
         assert cloudwatch.calls() == 3001
 
     def test_in_doubt_at_the_end(
         self, deliver: Deliveries, metrics: Faulty, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """Where the time is over after a page without an answer, the next one says the doubt."""
+        """Where the time is over after a batch without an answer, the next one says the doubt."""
 
         def late(send: Callable[[], Response]) -> Response:
             clock.sleep(58)
@@ -435,7 +436,7 @@ class TestTracking:
     def test_a_mark_that_cannot_be_written(
         self, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """No page is sent after one that could not be marked: never is more than one in doubt."""
+        """No batch is sent after one that could not be marked: never is more than one in doubt."""
         faulty.faults = [None, None, None, *[down] * 99]
         with pytest.raises(UnpublishedError):
             deliver()
@@ -459,8 +460,8 @@ class TestTracking:
         assert (done.published.calls, deliver.doubtful) == (2001, ["api.2"])
         assert cloudwatch.calls() == 2001
 
-    def test_a_page_in_halves(self, deliver: Deliveries, cloudwatch: CloudWatch) -> None:
-        """What CloudWatch took of a page that it refused is not sent again."""
+    def test_a_batch_in_halves(self, deliver: Deliveries, cloudwatch: CloudWatch) -> None:
+        """What CloudWatch took of a batch that it refused is not sent again."""
         payload = event([record(at, eventName=f"N{at}") for at in range(4)])
         cloudwatch.bad = lambda datum: runtime.INVALID if datum["MetricName"] == "N3" else None
         cloudwatch.answers = [runtime.INVALID, runtime.OK, runtime.DENIED]
@@ -498,14 +499,14 @@ class TestTracking:
         self, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch
     ) -> None:
         """A log of which a rule excludes all calls is finished, so that they count once."""
-        chosen = replace(deliver.tracker.choice, exclude="eventSource=s3.*")
-        deliver.tracker = replace(deliver.tracker, choice=chosen)
+        chosen = replace(deliver.tracker.selection, exclude="eventSource=s3.*")
+        deliver.tracker = replace(deliver.tracker, selection=chosen)
         payload = event([record(1), record(2), record(2)])
 
         first, second = deliver(payload), deliver(payload)
 
-        assert (first.before, first.counts.counted, first.counts.excluded) == (False, 2, 2)
-        assert (second.before, second.counts.received) == (True, 3)
+        assert (first.before, first.counted.balance.counted, first.excluded) == (False, 2, 2)
+        assert (second.before, second.counted.balance.received) == (True, 3)
         assert (cloudwatch.requests, deliver.notes) == (0, [])
         assert faulty.sent == ["UpdateItem"] * 3  # claim, finish; claim
 
@@ -514,11 +515,11 @@ class TestTracking:
         self, fault: Callable[..., Response], deliver: Deliveries, faulty: Faulty
     ) -> None:
         """Nothing was to be sent, so nothing fails, and nothing is in doubt."""
-        chosen = replace(deliver.tracker.choice, exclude="eventSource=s3.*")
-        deliver.tracker = replace(deliver.tracker, choice=chosen)
+        chosen = replace(deliver.tracker.selection, exclude="eventSource=s3.*")
+        deliver.tracker = replace(deliver.tracker, selection=chosen)
         faulty.faults = [None, *[fault] * 99]
 
-        assert deliver(event([record(1)])).counts.excluded == 1
+        assert deliver(event([record(1)])).excluded == 1
         assert deliver.notes == []
 
     def test_all_is_excluded_meanwhile(
@@ -546,8 +547,233 @@ class TestTracking:
             deliver.tracker, settings=replace(deliver.tracker.settings, own_role=role)
         )
 
-        assert Deliveries(changed)(event([own])).counts.skipped == {"own": 1}
+        assert Deliveries(changed)(event([own])).counted.balance.skipped == {"own": 1}
         assert faulty.sent == []
+
+
+class TestOtherBatches:
+    """Another version of the code would cut other batches of a log that was begun."""
+
+    PAYLOAD = event(
+        [record(at, eventName=f"N{at:04}", errorCode="AccessDenied") for at in range(2001)]
+    )
+
+    @pytest.fixture
+    def release(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """A release that takes the error code of ten records for another outcome."""
+        numbers = count()
+
+        def classify(code: str, source: str, *, failed_without_code: bool) -> str:
+            del code, source, failed_without_code
+            return "throttled" if next(numbers) % 2001 < 10 else "denied"
+
+        return lambda: monkeypatch.setattr("apitracker.core.fields.classify", classify)
+
+    @pytest.fixture(params=[5_000, 3])
+    def outcomes(
+        self, request: pytest.FixtureRequest, book: Ledger, metrics: Faulty, clock: FakeClock
+    ) -> Deliveries:
+        """Deliver to a tracker of outcomes, whose overflow bits stand for series in order too."""
+        return Deliveries(
+            tracker(book, metrics, clock, metrics="api,outcomes", budget=request.param)
+        )
+
+    def test_it_is_held(
+        self,
+        outcomes: Deliveries,
+        release: Callable[[], None],
+        cloudwatch: CloudWatch,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Nothing more is sent, and the error says why, and the way on: the first version."""
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+        sent = cloudwatch.requests
+        release()
+
+        for _ in range(2):  # and the claim is given back
+            with pytest.raises(
+                HeldError,
+                match=r"^[0-9a-f]{64}: its batches are not those that were begun \(fingerprint "
+                r"[0-9a-f]{12}, was [0-9a-f]{12}; ledger version 2, was 2\)\. Nothing more was sent"
+                r", .* Published before: 1 batches\. Run apitracker redrive of the version that "
+                r"began it, or delete the log's item from the table t-[0-9a-f]{12} and redrive: ",
+            ) as held:
+                outcomes(self.PAYLOAD)
+            assert len(str(held.value)) < 500
+        assert (cloudwatch.requests, outcomes.notes) == (sent, [])
+        monkeypatch.undo()
+        outcomes(self.PAYLOAD)
+
+        assert (cloudwatch.calls(), outcomes.notes) == (4002, [])
+
+    def test_a_batch_that_may_be_there_counts_as_begun(
+        self,
+        outcomes: Deliveries,
+        release: Callable[[], None],
+        cloudwatch: CloudWatch,
+        clock: FakeClock,
+    ) -> None:
+        """A log whose first batch may have been taken is held, and the doubt is not forgotten."""
+        cloudwatch.always = runtime.LOST
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD, seconds=2.3)
+        clock.sleep(60)
+        cloudwatch.always = runtime.OK
+        release()
+
+        with pytest.raises(HeldError, match="Published before: perhaps the first batch"):
+            outcomes(self.PAYLOAD)
+        with pytest.raises(HeldError, match="another execution is publishing this log"):
+            outcomes(self.PAYLOAD)
+
+    def test_what_was_not_begun_is_cut_anew(
+        self, outcomes: Deliveries, release: Callable[[], None], cloudwatch: CloudWatch
+    ) -> None:
+        """A log of which no batch was sent is published as it is now, and retries keep to that."""
+        cloudwatch.answers = [runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+        release()
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+
+        outcomes(self.PAYLOAD)
+
+        assert (cloudwatch.calls(), outcomes.notes) == (4002, [])
+        throttled = sum(
+            value * times
+            for (_, name, *_), counts in cloudwatch.values().items()
+            for value, times in counts.items()
+            if name == "Throttled"
+        )
+        assert throttled == 10
+
+    def test_settings_and_release_change_before_it_is_begun(
+        self,
+        outcomes: Deliveries,
+        release: Callable[[], None],
+        cloudwatch: CloudWatch,
+        book: Ledger,
+        metrics: Faulty,
+    ) -> None:
+        """A log that is cut anew is published by the settings of now, and so is its line."""
+        cloudwatch.answers = [runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+        release()
+        clock = outcomes.tracker.clock
+        ruled = tracker(book, metrics, clock, exclude="eventName=N000*", namespace="New")
+
+        done = Deliveries(ruled)(self.PAYLOAD)
+
+        assert (done.excluded, done.published.calls, done.overflow) == (10, 1991, 0)
+        assert {namespace for namespace, *_ in cloudwatch.values()} == {"New"}
+
+    def test_it_holds_without_a_ledger_down_too(
+        self, outcomes: Deliveries, release: Callable[[], None], cloudwatch: CloudWatch
+    ) -> None:
+        """To publish while the ledger is down is not to publish other batches."""
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            outcomes(self.PAYLOAD)
+        chosen = replace(outcomes.tracker.settings, ledger_down="publish")
+        outcomes.tracker = replace(outcomes.tracker, settings=chosen)
+        release()
+
+        with pytest.raises(HeldError, match="its batches are not those that were begun"):
+            outcomes(self.PAYLOAD)
+
+
+class TestVersion1:
+    """A claim of the version before, which kept no fingerprint, in flight during an update."""
+
+    DECISION = (
+        '{"decided":1790000000,"choice":{"namespace":"API-COUNT","metrics":["api"],"include":"",'
+        '"exclude":"","recorded":""},"others":{},"version":1}'
+    )
+
+    @pytest.fixture
+    def begun(self, book: Ledger, client: Callable[[str], Any]) -> Callable[..., None]:
+        """Write the item of a log as version 1 left it."""
+        [log] = open_event(PAYLOAD)
+
+        def write(*done: str, deadline: str = "0", **more: Json) -> None:
+            client("dynamodb").put_item(
+                TableName=book.table,
+                Item={
+                    "id": {"S": log.id},
+                    "claimant": {"S": "r/1"},
+                    "previous": {"N": "0"},
+                    "deadline": {"N": deadline},
+                    "decision": {"S": self.DECISION},
+                    "expires": {"N": "1791296000"},
+                    **({"done": {"SS": list(done)}} if done else {}),
+                    **more,
+                },
+            )
+
+        return write
+
+    def test_nothing_was_sent(
+        self,
+        begun: Callable[..., None],
+        deliver: Deliveries,
+        cloudwatch: CloudWatch,
+        client: Callable[[str], Any],
+    ) -> None:
+        """It is published as ours, and a retry knows its batches."""
+        begun()
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            deliver()
+        deliver()
+
+        assert (cloudwatch.calls(), deliver.notes) == (2001, [])
+        items = client("dynamodb").scan(TableName=deliver.tracker.settings.ledger)["Items"]
+        [decision] = [item["decision"]["S"] for item in items if "decision" in item]
+        assert '"fingerprint":"310d4bec8fdd","version":2' in decision
+
+    @pytest.mark.parametrize(
+        ("done", "deadline"),
+        [(["api.0"], "0"), (["api.0"], "1789999999.000"), ([], "1789999999.000")],
+    )
+    def test_some_was_sent(
+        self,
+        done: list[str],
+        deadline: str,
+        begun: Callable[..., None],
+        deliver: Deliveries,
+        cloudwatch: CloudWatch,
+    ) -> None:
+        """The rest is published, and each batch of it is in doubt once, before it is sent."""
+        begun(*done, deadline=deadline)
+        cloudwatch.answers = [runtime.OK, runtime.DENIED]
+        with pytest.raises(UnpublishedError):
+            deliver()
+        deliver()
+
+        assert cloudwatch.calls() == 2001 - 1000 * len(done)
+        left = [batch for batch in ("api.0", "api.1", "api.2") if batch not in done]
+        assert deliver.doubtful == left
+        [(message, facts), *_] = deliver.notes
+        assert message == (
+            "an earlier version of apitracker began to publish this log and did not record its "
+            "batches: where ours differ, calls count twice or are missing"
+        )
+        assert facts["done"] == done
+        assert len(deliver.notes) == 1 + len(left)
+
+    def test_it_was_finished(
+        self, begun: Callable[..., None], deliver: Deliveries, cloudwatch: CloudWatch
+    ) -> None:
+        """It stays so."""
+        begun("api.0", "api.1", "api.2", finished={"BOOL": True})
+
+        assert deliver().before
+        assert (cloudwatch.requests, deliver.notes) == (0, [])
 
 
 class TestLedgerDown:
@@ -567,10 +793,10 @@ class TestLedgerDown:
             deliver()
         assert (cloudwatch.requests, deliver.notes) == (0, [])
 
-    def test_it_dies_after_a_page_without_a_mark(
+    def test_it_dies_after_a_batch_without_a_mark(
         self, deliver: Deliveries, faulty: Faulty, metrics: Faulty, cloudwatch: CloudWatch
     ) -> None:
-        """A page that will not be marked is in doubt before it is sent: the process may end."""
+        """A batch that will not be marked is in doubt before it is sent: the process may end."""
 
         def die(send: Callable[[], Response]) -> Response:
             send()
@@ -611,7 +837,7 @@ class TestLedgerDown:
     def test_publish(
         self, faults: int, deliver: Deliveries, faulty: Faulty, cloudwatch: CloudWatch
     ) -> None:
-        """Where it is so chosen all is published, and each page without a mark is in doubt."""
+        """Where it is so chosen all is published, and each batch without a mark is in doubt."""
         chosen = replace(deliver.tracker.settings, ledger_down="publish")
         deliver.tracker = replace(deliver.tracker, settings=chosen)
         faulty.faults = [*[None] * faults, *[down] * 999]
@@ -639,9 +865,9 @@ def test_any_faults(
     metrics: Faulty,
     cloudwatch: CloudWatch,
 ) -> None:
-    """Whatever fails, and however often a log comes: each page is there once, or said in doubt."""
+    """Whatever fails, and however often a log comes: each batch is there once, or said in doubt."""
     passing = st.sampled_from([None, None, None, lost, unsent, throttled, down])
-    cloudwatch.taken, cloudwatch.pages, deliver.notes = [], [], []
+    cloudwatch.taken, cloudwatch.batches, deliver.notes = [], [], []
     group = f"group {len(faulty.sent)}"  # another log each time
     payload = event([record(at, eventName=f"N{at:04}") for at in range(2001)], group)
     for _ in range(3):
@@ -652,9 +878,10 @@ def test_any_faults(
         except ServiceError:
             deliver.tracker.clock.sleep(60)
     faulty.faults, metrics.faults = [], []
+    deliver.tracker.clock.sleep(60)  # a claim whose last mark failed ends by itself
     deliver(payload)
 
     counts = Counter(cloudwatch.names())
     assert len(counts) == 2001
-    doubtful = {int(page.removeprefix("api.")) for page in deliver.doubtful}
+    doubtful = {int(batch.removeprefix("api.")) for batch in deliver.doubtful}
     assert {int(name[1:]) // 1000 for name, n in counts.items() if n > 1} <= doubtful

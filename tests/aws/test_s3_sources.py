@@ -58,7 +58,7 @@ def requests(account: str) -> Iterator[list[dict[str, Any]]]:  # noqa: ARG001
     def note(params: dict[str, Any], **_: object) -> None:
         made.append(dict(params))
 
-    events = clients.s3().meta.events
+    events = clients.client("s3").meta.events
     events.register("provide-client-params.s3.ListObjectsV2", note)
     yield made
     events.unregister("provide-client-params.s3.ListObjectsV2", note)
@@ -484,10 +484,10 @@ class TestClient:
     def test_is_made_anew_for_another_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client does not outlive the settings it was made from, and is else kept."""
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:1")
-        one = clients.s3()
-        same = clients.s3()
+        one = clients.client("s3")
+        same = clients.client("s3")
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:2")
-        other = clients.s3()
+        other = clients.client("s3")
 
         assert one is same
         assert (one.meta.endpoint_url, other.meta.endpoint_url) == (
@@ -498,8 +498,8 @@ class TestClient:
     def test_is_not_shared_with_a_forked_process(self) -> None:
         """Two processes on one connection would read each other's answers."""
         program = (
-            "import os; from apitracker.aws import s3; mine = s3(); "
-            "child = os.fork() or os._exit(s3() is mine); "
+            "import os; from apitracker.aws import client; mine = client('s3'); "
+            "child = os.fork() or os._exit(client('s3') is mine); "
             "raise SystemExit(bool(os.waitpid(child, 0)[1]))"
         )
 
@@ -507,7 +507,7 @@ class TestClient:
 
     def test_goes_to_aws_by_the_name_of_the_bucket(self) -> None:
         """Without an endpoint, S3 is asked the way AWS wants it, and five times."""
-        s3 = clients.s3()
+        s3 = clients.client("s3")
         url = s3.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "k"})
 
         assert url.startswith("https://bucket.s3.amazonaws.com/k?")
@@ -520,7 +520,7 @@ class TestClient:
         monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
 
-        retries = clients.s3().meta.config.retries
+        retries = clients.client("s3").meta.config.retries
 
         assert (retries["mode"], retries["total_max_attempts"]) == ("adaptive", 2)
 

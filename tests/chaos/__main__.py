@@ -22,8 +22,8 @@ COLUMNS = {
     "missing": "calls that were not published by then",
     "redrives": "runs of apitracker redrive until nothing was kept, one of them undisturbed",
     "counted": "calls that CloudWatch has in the end",
-    "doubtful": "pages that are said to be in doubt",
-    "twice": "pages that CloudWatch has more than once, all of them in doubt",
+    "doubtful": "batches that are said to be in doubt",
+    "twice": "batches that CloudWatch has more than once, all of them in doubt",
     "wrong": "anything else",
 }
 

@@ -13,26 +13,26 @@ from tests.chaos.campaign import Campaign, Client, Doubts
 from tests.chaos.payloads import DAYS
 from tests.real import Counts, golden, of_day, published
 
-from apitracker.core.metric_sets import USAGE
-from apitracker.core.metrics import Page
+from apitracker.core.metric_sets import USAGE, count_by_set
 from apitracker.settings import load
-from apitracker.tracker.envelopes import subscription
+from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.ledger import Decision
-from apitracker.tracker.tracking import choose, count, cut_pages
+from apitracker.tracker.put_metric_data import Batch
+from apitracker.tracker.tracking import count_log, cut_log, select_metrics
 
 ERRORS = {"HeldError", "ServiceError", "TransportError", "UnpublishedError"}
 PARTS = ("Counted", "Duplicates", "Skipped", "Rejected")
 
 Name: TypeAlias = tuple[str, str]
-"""A log's id and a page's: what names a page in all."""
+"""The ids of a log and of a batch, which name a batch among all."""
 
 
 class Audit(NamedTuple):
     """
     What was found: all that is *wrong*, in words.
 
-    *counted* are the calls that CloudWatch has at least once; *repeats* says of pages how often
-    CloudWatch has them too often. *missing* pages are of logs that are kept.
+    *counted* are the calls that CloudWatch has at least once; *repeats* says of batches how often
+    CloudWatch has them too often. *missing* batches are of logs that are kept.
     """
 
     wrong: list[str]
@@ -45,13 +45,13 @@ def audit(campaign: Campaign, client: Client, told: Doubts, *, redriven: bool) -
     """
     Hold what CloudWatch has against the golden counts, and against what went there.
 
-    *told* are the pages that are said to be in doubt. What is kept may be missing until it is
+    *told* are the batches that are said to be in doubt. What is kept may be missing until it is
     *redriven*.
     """
-    pages = cut(campaign, client)
-    taken = Counter(dict.fromkeys(pages, 0))
-    wrong = list(_sent(campaign, pages, taken))
-    wrong += _planned(campaign, pages, taken)
+    batches = cut(campaign, client)
+    taken = Counter(dict.fromkeys(batches, 0))
+    wrong = list(_sent(campaign, batches, taken))
+    wrong += _planned(campaign, batches, taken)
     kept = () if redriven else campaign.kept.values()
     missing = sorted(name for name, times in taken.items() if not times)
     wrong += [f"{name}: lost" for name in missing if name[0] not in kept]
@@ -61,45 +61,46 @@ def audit(campaign: Campaign, client: Client, told: Doubts, *, redriven: bool) -
         for name, again in sorted(repeats.items())
         if name not in told
     ]
-    wrong += [f"{name}: in doubt, but there is no such page" for name in told - pages.keys()]
-    wrong += _there(campaign, client, pages, taken)
-    wrong += _own_metrics(campaign, pages)
+    wrong += [f"{name}: in doubt, but there is no such batch" for name in told - batches.keys()]
+    wrong += _there(campaign, client, batches, taken)
+    wrong += _own_metrics(campaign, batches)
     wrong += _counted_again(campaign)
     calls = sum(
-        page.calls
-        for name, page in pages.items()
+        batch.calls
+        for name, batch in batches.items()
         if taken[name] and not name[1].startswith("service.")
     )
     return Audit(wrong, calls, repeats, missing)
 
 
-def cut(campaign: Campaign, client: Client) -> dict[Name, Page]:
-    """Cut each log into its pages, as was decided when it was first claimed."""
+def cut(campaign: Campaign, client: Client) -> dict[Name, Batch]:
+    """Cut each log into its batches, as was decided when it was first claimed."""
     table = client("dynamodb")
-    undecided = Decision(0, choose(load(campaign.stack.environ)[0]))
-    pages: dict[Name, Page] = {}
+    undecided = Decision(0, select_metrics(load(campaign.stack.environ)[0]))
+    batches: dict[Name, Batch] = {}
     for each in campaign.logs.values():
         item = table.get_item(
             TableName=campaign.stack.table, Key={"id": {"S": each.log}}, ConsistentRead=True
         )
         text = item.get("Item", {}).get("decision", {}).get("S")
         decision = msgspec.json.decode(text, type=Decision) if text else undecided
-        log = subscription(json.loads(each.event))
-        assert log
-        found, _ = cut_pages(count(log, decision.choice, None)[1], decision)
-        pages |= {(each.log, page.id): page for page in found}
-    return pages
+        [log] = open_event(json.loads(each.event))
+        counts, _ = count_log(log, decision.selection, None)
+        shares, _ = count_by_set(counts, decision.selection)
+        found = cut_log(shares, decision).batches
+        batches |= {(each.log, batch.id): batch for batch in found}
+    return batches
 
 
-def _sent(campaign: Campaign, pages: Mapping[Name, Page], taken: Counter[Name]) -> Iterator[str]:
-    """Count in *taken* how often AWS took each of *pages*; yield what else was sent."""
-    names = {page.body: name for name, page in pages.items()}
+def _sent(campaign: Campaign, batches: Mapping[Name, Batch], taken: Counter[Name]) -> Iterator[str]:
+    """Count in *taken* how often AWS took each of *batches*; yield what else was sent."""
+    names = {batch.body: name for name, batch in batches.items()}
     for request in campaign.journal.requests:
         if request.step != "send":
             continue
         name = names.get(request.body)
         if name is None:
-            yield f"run {request.run}: a page that was not decided was sent"
+            yield f"run {request.run}: a batch that was not decided was sent"
         elif request.status not in {0, 200}:
             yield f"run {request.run}: {name}: refused with {request.status}"
         elif request.done:
@@ -107,12 +108,12 @@ def _sent(campaign: Campaign, pages: Mapping[Name, Page], taken: Counter[Name]) 
 
 
 def _planned(
-    campaign: Campaign, pages: Mapping[Name, Page], taken: Mapping[Name, int]
+    campaign: Campaign, batches: Mapping[Name, Batch], taken: Mapping[Name, int]
 ) -> Iterator[str]:
-    """Yield what is wrong with *pages*, were each taken once."""
-    service = {name: page for name, page in pages.items() if name[1].startswith("service.")}
-    apis = {name: page for name, page in pages.items() if name not in service}
-    whole = _total(apis, dict.fromkeys(pages, 1))
+    """Yield what is wrong with *batches*, were each taken once."""
+    service = {name: batch for name, batch in batches.items() if name[1].startswith("service.")}
+    apis = {name: batch for name, batch in batches.items() if name not in service}
+    whole = _total(apis, dict.fromkeys(batches, 1))
     delivered = real.counted(each for log in campaign.logs.values() for each in log.messages)
     budget = campaign.stack.environ.get("APITRACKER_BUDGET")
     if budget:
@@ -120,39 +121,39 @@ def _planned(
         whole, delivered = _minutes(whole), _minutes(delivered)
         metrics = {
             (datum.metric_name, datum.dimensions)
-            for name, page in pages.items()
+            for name, batch in batches.items()
             # What nobody has claimed yet is not decided yet either.
-            if taken[name] and page.namespace == campaign.stack.namespace
-            for datum in page.datums
+            if taken[name] and batch.namespace == campaign.stack.namespace
+            for datum in batch.datums
         }
         if len(metrics) > int(budget):
             yield f"{len(metrics)} metrics are beyond the budget of {budget}"
-        if all(page.namespace == campaign.stack.namespace for page in pages.values()):
+        if all(batch.namespace == campaign.stack.namespace for batch in batches.values()):
             yield "nothing is beyond the budget"
     elif of_day(whole) != golden():
-        yield "the pages do not hold the golden counts"
+        yield "the batches do not hold the golden counts"
     if whole != delivered:
-        yield "the pages do not hold what was delivered"
-    if service and _services(_total(service, dict.fromkeys(pages, 1))) != _services(delivered):
-        yield "the pages by service do not hold what was delivered"
+        yield "the batches do not hold what was delivered"
+    if service and _services(_total(service, dict.fromkeys(batches, 1))) != _services(delivered):
+        yield "the batches by service do not hold what was delivered"
 
 
 def _there(
-    campaign: Campaign, client: Client, pages: Mapping[Name, Page], taken: Mapping[Name, int]
+    campaign: Campaign, client: Client, batches: Mapping[Name, Batch], taken: Mapping[Name, int]
 ) -> Iterator[str]:
-    """Yield where CloudWatch has anything but *pages*, as often as they were *taken*."""
+    """Yield where CloudWatch has anything but *batches*, as often as they were *taken*."""
     cloudwatch = client("cloudwatch")
     found: Counts = Counter()
     for namespace in (campaign.stack.namespace, campaign.stack.namespace + USAGE):
         found += published(cloudwatch, namespace, days=DAYS + 1)
-    sent = _total(pages, taken)
+    sent = _total(batches, taken)
     if found != sent:
         yield f"CloudWatch has {found - sent} too much and {sent - found} too little"
 
 
-def _own_metrics(campaign: Campaign, pages: Mapping[Name, Page]) -> Iterator[str]:
+def _own_metrics(campaign: Campaign, batches: Mapping[Name, Batch]) -> Iterator[str]:
     """Yield what is wrong with what the function says of itself, and how it ended."""
-    worth = {page.body: page.calls for page in pages.values()}
+    worth = {batch.body: batch.calls for batch in batches.values()}
     heard: dict[int, list[int]] = defaultdict(lambda: [0])
     killed = set()
     for request in campaign.journal.requests:
@@ -197,11 +198,11 @@ def _ending(invocation: Invocation, *, killed: bool) -> Iterator[str]:
         yield f"said {said}"
 
 
-def _total(pages: Mapping[Name, Page], times: Mapping[Name, int]) -> Counts:
-    """Add up what *pages* hold, each so many *times*, as CloudWatch gives it."""
+def _total(batches: Mapping[Name, Batch], times: Mapping[Name, int]) -> Counts:
+    """Add up what *batches* hold, each so many *times*, as CloudWatch gives it."""
     found: Counts = Counter()
-    for name, page in pages.items():
-        for datum in page.datums:
+    for name, batch in batches.items():
+        for datum in batch.datums:
             minute = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(datum.timestamp))
             region, source = (each.value for each in datum.dimensions)
             found[minute, datum.metric_name, region, source] += datum.calls * times[name]

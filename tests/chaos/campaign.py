@@ -10,10 +10,8 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import boto3
@@ -21,10 +19,10 @@ from tests.chaos.asynchronous import ATTEMPTS, Delivery, Invocation, play, recor
 from tests.chaos.drawing import deliver, dice, setback, trouble
 from tests.chaos.payloads import Payload, pack, spread
 from tests.chaos.proxy import Journal, Plan, Proxy
+from tests.commands import APITRACKER
 from tests.emulator import DUMMY
 
 HANDLER = "apitracker.tracker.handler.handler"
-APITRACKER = Path(sys.executable).with_name("apitracker")
 TIMEOUT = 3.0  # seconds, of which the function keeps two
 # Where nothing goes wrong nothing waits for the timeout, and no invocation may be over before its
 # work is done, however busy the machine is: Lambda would repeat it.
@@ -33,11 +31,11 @@ WORKERS = 3
 HOPELESS = 2  # payloads with which each attempt fails
 REDRIVES = 4  # that are disturbed, before one that is not
 PATIENCE = 60  # seconds, until a redrive has ended
-DOUBT = re.compile(r"page (\S+) may count twice")
+DOUBT = re.compile(r"batch (\S+) may count twice")
 
 Client: TypeAlias = Callable[[str], Any]
 Doubts: TypeAlias = set[tuple[str, str]]
-"""The pages that are in doubt: log and page."""
+"""The batches that are in doubt: log and batch."""
 
 
 class Stack(NamedTuple):
@@ -80,7 +78,7 @@ class Campaign(NamedTuple):
     def doubts(self) -> Doubts:
         """What the function's log says is in doubt."""
         lines = (line for each in self.invocations for line in each.outcome.lines)
-        return {(line["log"], line["page"]) for line in lines if line["message"] == "in doubt"}
+        return {(line["log"], line["batch"]) for line in lines if line["message"] == "in doubt"}
 
 
 def clients(aws: str) -> Client:
@@ -156,6 +154,7 @@ def run(seed: int, aws: str, stack: Stack, *, faults: bool = True) -> Campaign:
         plan=plan,
         workers=WORKERS,
         timeout=TIMEOUT if faults else UNHURRIED,
+        unhurried=not faults,
     )
     given_up = [each for each in invocations if each.failed and each.attempt == ATTEMPTS]
     kept = {keep(aws, stack, each): brought[each.delivery.number].log for each in given_up}
@@ -211,7 +210,7 @@ def redrive_once(campaign: Campaign, aws: str, plan: Plan) -> tuple[str, Doubts]
     doubts: Doubts = set()
     for line in said.splitlines():
         log = next((log for key, log in campaign.kept.items() if key in line), "")
-        doubts |= {(log, page) for page in DOUBT.findall(line)}
+        doubts |= {(log, batch) for batch in DOUBT.findall(line)}
     return said, doubts
 
 

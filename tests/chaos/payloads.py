@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from tests.real import Event, counted, golden, moved, of_day, records
 
-from apitracker.tracker.envelopes import subscription
+from apitracker.tracker.envelopes import open_event
 
 DAYS = 12  # over which records are spread, so that a payload has many minutes
-LARGE = (2_100, 1_150)  # records in payloads of more than one page
+LARGE = (2_100, 1_150)  # records in payloads of more than one batch
 SMALL = (60, 200)  # in others, from and to
 
 
 class Payload(NamedTuple):
-    """What a subscription filter delivers: an *event* with a *log* of some *messages*."""
+    """A payload of a subscription filter: an *event* with the *messages* of a *log*."""
 
     log: str
     event: bytes
@@ -73,6 +73,5 @@ def wrap(number: int, events: list[Event]) -> Payload:
     }
     data = base64.b64encode(gzip.compress(json.dumps(message).encode(), 1)).decode()
     event = {"awslogs": {"data": data}}
-    log = subscription(event)
-    assert log
+    [log] = open_event(event)
     return Payload(log.id, json.dumps(event).encode(), events)

@@ -5,17 +5,14 @@ import io
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Route, expect
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests.web.serving import APITRACKER, HOSTILE, THEMES, Open, figure, ingest, serving, settled
+from tests.commands import APITRACKER
+from tests.web.serving import HOSTILE, THEMES, Open, figure, ingest, serving, settled
 
 AUGUST = "?since=2026-08-01&until=2026-08-02"
 API = "ec2.amazonaws.com:DescribeInstances"

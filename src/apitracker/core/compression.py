@@ -6,12 +6,13 @@ from typing import Final, cast
 from isal import igzip_lib, isal_zlib
 
 from apitracker.errors import LogError
+from apitracker.settings import DEFAULTS
 
 GZIP: Final = b"\x1f\x8b"
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # isal's type stub has an instance here, not the class.
 DAMAGED: Final = cast("type[Exception]", isal_zlib.error)
-MAX_BYTES: Final = 512 * 1024 * 1024  # of one log when inflated: CloudTrail cuts at 50 MB of gzip
+MAX_BYTES: Final = DEFAULTS.max_log_bytes  # of one log when inflated
 FEED: Final = 16 * 1024  # bytes of gzip at a time
 PIECE: Final = 128 * 1024  # bytes of text at a time: they stay in the processor's cache
 

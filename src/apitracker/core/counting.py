@@ -7,9 +7,9 @@ remove the duplicates between logs.
 """
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import compress, repeat
+from itertools import compress, count, repeat
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple, TypeVar
 
@@ -113,8 +113,8 @@ def read_log(log: Log, query: Query) -> PartialCount:
     selection = query.selection
     time = "second" if selection.timed else query.time
     plain = tuple(dict.fromkeys((*query.plain, *selection.plain)))
-    table = _Numbers[Row]()
-    pairs = _Numbers[tuple[int, int]]()
+    table: defaultdict[Row, int] = _number()
+    pairs: defaultdict[tuple[int, int], int] = _number()
     event_rows, events, events_2, weights = array("I"), array("Q"), array("Q"), array("Q")
     received = duplicates = 0
     skipped: Counter[str] = Counter()
@@ -174,12 +174,9 @@ def read_log(log: Log, query: Query) -> PartialCount:
     )
 
 
-class _Numbers(dict[Thing, int]):
-    """Things and their numbers, in the order in which they come."""
-
-    def __missing__(self, thing: Thing) -> int:
-        self[thing] = number = len(self)
-        return number
+def _number() -> defaultdict[Thing, int]:
+    """Number things from 0 on, in the order in which they are looked up first."""
+    return defaultdict(count().__next__)
 
 
 def _identify(
@@ -216,12 +213,12 @@ def _sums(event_rows: "array[int]", weights: "array[int]") -> Iterable[int]:
 
 
 def _select(
-    table: _Numbers[Row],
-    pairs: _Numbers[tuple[int, int]],
+    table: defaultdict[Row, int],
+    pairs: defaultdict[tuple[int, int], int],
     event_rows: "array[int]",
     query: Query,
     plain: tuple[str, ...],
-) -> "tuple[_Numbers[Row], _Numbers[tuple[int, int]], array[int]]":
+) -> "tuple[defaultdict[Row, int], defaultdict[tuple[int, int], int], array[int]]":
     """
     Reduce *table* and *pairs* to the fields that *query* asks for, and renumber *event_rows*.
 
@@ -232,7 +229,8 @@ def _select(
     known = list(table)
     wanted = _match_series(known, plain, query.selection)
     timely = _match_times({second for second, at in pairs if wanted[at]}, query.selection)
-    asked, kept = _Numbers[Row](), _Numbers[tuple[int, int]]()
+    asked: defaultdict[Row, int] = _number()
+    kept: defaultdict[tuple[int, int], int] = _number()
     new_rows = array("I")  # by the old ones
     for second, series in pairs:
         if wanted[series] and second in timely:
@@ -312,6 +310,9 @@ class _Merging:
         known.append(OUTSIDE)  # the last one, which is known[OUTSIDE], as OUTSIDE is -1
         pairs = zip(partial.times, map(known.__getitem__, partial.series), strict=True)
         new = dict(zip(pairs, counts, strict=True))
+        if not self._sums:
+            self._sums = new
+            return
         # Most keys are new, and no Python code runs for those.
         for key in self._sums.keys() & new.keys():
             new[key] += self._sums[key]
@@ -319,13 +320,18 @@ class _Merging:
 
     def counts(self) -> Counts:
         """Return the selected calls by the fields of the query."""
-        sums = {key: n for key, n in self._sums.items() if n and key[1] != OUTSIDE}
+        sums = self._sums
+        sums.pop((0, OUTSIDE), None)
+        if 0 in sums.values():
+            sums = {key: n for key, n in sums.items() if n}
         times = [time for time, _ in sums]
         numbers = [number for _, number in sums]
         table = dict(zip(self._query.plain, zip(*self._numbers, strict=True), strict=False))
         columns: list[Iterable[str | int]] = []
         for field in self._query.by:
-            if width := WIDTHS.get(field):
+            if field == self._query.time:
+                columns.append(times)
+            elif width := WIDTHS.get(field):
                 columns.append([time - time % width for time in times])
             else:
                 columns.append(map(table[field].__getitem__, numbers) if numbers else ())

@@ -1,5 +1,5 @@
 """
-Datums: the calls of one metric in one minute, as CloudWatch takes them.
+Datums, as CloudWatch takes them: the calls of one metric in one minute.
 
 Limits are those of PutMetricData in botocore 1.44.5's CloudWatch model, and of its API reference:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
@@ -56,7 +56,7 @@ def make_datums(counts: SeriesCounts, metrics: MetricSet) -> Iterator[Datum]:
     """
     Make a datum for each series and minute of *counts*, sorted by name, dimensions and minute.
 
-    The same counts make the same datums, whatever the time and the order.
+    The same counts make the same datums at any time and in any order.
     """
     minutes: dict[tuple[Series, int], list[int]] = {}
     for (series, second), calls in counts.items():
@@ -103,7 +103,7 @@ _BAD: Final = re.compile(r"[^ -~]|\A:")
 
 
 def _datum(series: Series, minute: int, seconds: Sequence[int], metrics: MetricSet) -> Datum:
-    # Names without end are made each time, so that what is remembered stays small.
+    # Long names are made each time, so that the remembered ones stay small.
     length = len(series.name) + sum(map(len, series.values))
     names = _names if length <= REMEMBERED else _names.__wrapped__
     name, dimensions = names(series, metrics.dimensions)

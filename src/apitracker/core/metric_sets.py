@@ -1,4 +1,4 @@
-"""Which metrics calls become: sets that are chosen by name, and rules that leave calls out."""
+"""Metric sets to choose by name, and the rules that keep calls out of them."""
 
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -11,10 +11,11 @@ from apitracker.core.counts import Counts
 from apitracker.core.fields import FIELDS
 from apitracker.core.selection import Selection, matcher, parse_where
 from apitracker.errors import UsageError
+from apitracker.settings import DEFAULTS
 
-USAGE: Final = "/Usage"  # behind a namespace: where counts are that are not by API
-OVERFLOW: Final = "__other__"  # the value of calls that are beyond the budget of metrics
-ABSENT: Final = "-"  # what the predecessor publishes for a missing value
+USAGE: Final = "/Usage"  # behind a namespace: the place of counts that are not by API
+OVERFLOW: Final = "__other__"  # stands for the value that varies, beyond the budget of metrics
+ABSENT: Final = "-"  # stands for a missing value, as the predecessor publishes it
 CALLS: Final = "Calls"
 OUTCOMES: Final = {"throttled": "Throttled", "denied": "Denied", "failed": "Failed"}
 
@@ -53,14 +54,14 @@ class MetricSet(Struct, frozen=True):
         return (*named, *self.dimensions, "second")
 
     def value(self, series: Series, field: str) -> str:
-        """Return the value of *field*, which names metrics or is a dimension, in *series*."""
+        """Return the value in *series* of *field*, a dimension or the field that names metrics."""
         if field == self.metric:
             return series.name
         return series.values[self.dimensions.index(field)]
 
 
 API: Final = MetricSet(
-    "api", "API-COUNT", "eventName", ("awsRegion", "eventSource"), varies="eventName"
+    "api", DEFAULTS.namespace, "eventName", ("awsRegion", "eventSource"), varies="eventName"
 )
 SETS: Final = {
     each.name: each
@@ -92,12 +93,16 @@ SETS: Final = {
 """Every set by its name, in the order in which they are published."""
 
 
+CountsBySet: TypeAlias = list[tuple[MetricSet, SeriesCounts]]
+"""The counts of each metric set that has any."""
+
+
 class Rules(Struct, frozen=True):
     """
-    Which calls are published: those that *include* matches, but not those that *exclude* does.
+    The rules for publishing calls: those that *include* matches, without those of *exclude*.
 
-    Both map fields to globs, as `Selection.where` does. An empty *include* matches all. Of
-    *exclude* each field stands alone: one that matches is enough.
+    Both map fields to globs, as `Selection.where` does. An empty *include* matches all. Each field
+    of *exclude* stands alone: one that matches is enough.
     """
 
     include: dict[str, tuple[str, ...]] = {}
@@ -132,7 +137,7 @@ class MetricSelection(Struct, frozen=True):
 
     @property
     def rules(self) -> Rules:
-        """The rules. `UsageError` if one is none."""
+        """The rules. `UsageError` if one is not a rule."""
         return Rules(parse_where(self.include.split()), parse_where(self.exclude.split()))
 
     @property
@@ -143,20 +148,21 @@ class MetricSelection(Struct, frozen=True):
 
 
 def parse_names(text: str) -> list[str]:
-    """Read the names of sets, as a setting has them: separated by commas or spaces."""
+    """Read the names of sets, separated by commas or spaces as in a setting."""
     return text.replace(",", " ").split()
 
 
 def within(metrics: MetricSet, namespace: str) -> MetricSet:
-    """Give the set as it is where the tracker's namespace is *namespace*."""
-    return replace(metrics, namespace=namespace if metrics is API else namespace + USAGE)
+    """Return *metrics* as the set is where the tracker's namespace is *namespace*."""
+    apart = "" if metrics.name == API.name else USAGE
+    return replace(metrics, namespace=namespace + apart)
 
 
 def require_sets(names: Collection[str]) -> None:
-    """`UsageError` unless all *names* are of sets, and there is one."""
+    """Raise `UsageError` unless all *names* are of sets, and there is one."""
     for name in names or ("",):
         if name not in SETS:
-            raise UsageError(f"{name!r} is no metric set: choose from {', '.join(SETS)}")
+            raise UsageError(f"{name!r} is not a metric set: choose from {', '.join(SETS)}")
 
 
 def publishes(
@@ -187,7 +193,7 @@ def publishes(
 
 def _leaves_out(rules: Rules, known: Mapping[str, str]) -> bool:
     """
-    Return whether *rules* leave out every call with the *known* values, whatever its others are.
+    Return whether *rules* leave out every call with the *known* values.
 
     A value that was made valid for CloudWatch, and so ends in ``~`` and a hash, tells nothing.
     """
@@ -195,6 +201,13 @@ def _leaves_out(rules: Rules, known: Mapping[str, str]) -> bool:
     missed = (not matcher(f, g)(told[f]) for f, g in rules.include.items() if f in told)
     excluded = (matcher(f, g)(told[f]) for f, g in rules.exclude.items() if f in told)
     return any(missed) or any(excluded)
+
+
+def count_by_set(counts: Counts, selection: MetricSelection) -> tuple[CountsBySet, int]:
+    """Return the counts of each set of *selection*, and how many calls its rules exclude."""
+    kept = apply_rules(counts, selection.rules)
+    shares = [(metrics, by_series(kept, metrics)) for metrics in selection.sets]
+    return [(metrics, share) for metrics, share in shares if share], counts.calls - kept.calls
 
 
 def apply_rules(counts: Counts, rules: Rules) -> Counts:
@@ -217,10 +230,12 @@ def by_series(counts: Counts, metrics: MetricSet) -> SeriesCounts:
         names = [metrics.metric] * len(counts.rows)
     columns = [_published(counts.texts(field)) for field in metrics.dimensions]
     series = map(_series, zip(_published(names), zip(*columns, strict=True), strict=True))
-    found: SeriesCounts = {}
-    keys = zip(series, counts.times("second"), strict=True)
-    for key, calls in zip(keys, counts.rows.values(), strict=True):
-        found[key] = found.get(key, 0) + calls
+    keys = list(zip(series, counts.times("second"), strict=True))
+    found: SeriesCounts = dict(zip(keys, counts.numbers, strict=True))
+    if len(found) < len(keys):  # some rows are of one series
+        found = dict.fromkeys(keys, 0)
+        for key, calls in zip(keys, counts.numbers, strict=True):
+            found[key] += calls
     return found
 
 

@@ -1,5 +1,5 @@
 """
-Which calls tracking itself causes. They are not counted.
+The calls that tracking itself causes. They are not counted.
 
 A trail may log them. If they counted, each payload would make calls that make the next payload,
 without an end.
@@ -22,7 +22,7 @@ class Own(Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Settings) -> "Own | None":
-        """Return what *settings* name the tracker by, or None if they do not."""
+        """Return the role and the function that *settings* name, or None if they name neither."""
         if not (settings.own_role or settings.own_function):
             return None
         return cls(settings.own_role, settings.own_function)
@@ -32,8 +32,8 @@ class Own(Struct, frozen=True):
         return any(arn in text for arn in (self.role, self.function) if arn)
 
 
-# What the template allows to the function's role: the tracker calls the first four, Lambda calls
-# the others in the role's name, to write the function's log and to keep events that failed.
+# All that the template allows to the function's role: the tracker calls the first four, Lambda
+# calls the others in the role's name, to write the function's log and to keep events that failed.
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 CALLS_BY_ROLE: Final = frozenset(
     {
@@ -80,7 +80,7 @@ def _invokes(function: str, resources: Raw, parameters: Raw) -> bool:
     )
 
 
-def _decoded(raw: Raw) -> Any:  # noqa: ANN401 - whatever stands there
+def _decoded(raw: Raw) -> Any:  # noqa: ANN401 - any JSON
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

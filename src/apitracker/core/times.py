@@ -36,7 +36,9 @@ def parse(text: str, *, now: datetime) -> int:
     if age := AGE.fullmatch(text.strip()):
         return int(now.timestamp()) - int(age[1]) * AGE_UNITS[age[2]]
     try:
-        return second_of(datetime.fromisoformat(text.strip()))
+        time = datetime.fromisoformat(text.strip())
+        # Of calls only the second is known: a bound within a second is the start of the next one.
+        return second_of(time) + (time.microsecond > 0)
     except ValueError as e:
         raise UsageError(
             f"{text}: not a time: use 2026-10-01, 2026-10-01T12:30Z, or an age like 2h or 7d"

@@ -21,7 +21,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
-from apitracker import aws as clients
+from apitracker import aws
 from apitracker.core.balance import Balance, LeftOut, Unread
 from apitracker.core.compression import MAX_BYTES
 from apitracker.core.model import Log
@@ -228,7 +228,7 @@ def fetch_log(name: str, *, max_bytes: int = MAX_BYTES) -> Log:
     `SourceError` if it cannot be read any more, `StorageError` if S3 fails.
     """
     if name.startswith(_S3):
-        return Log.of(name, clients.download(*_split(name)))
+        return Log.of(name, aws.download(*_split(name)))
     if name == "-":
         if sys.stdin is None:
             raise SourceError("-", "standard input is closed: pipe a log into it")
@@ -481,8 +481,9 @@ def _prefix(source: str, key: str) -> str:
 
 def _page(source: str, **request: str | int) -> dict[str, Any]:
     """List at most 1,000 objects of the bucket of *source*."""
-    with clients.reading(source):
-        page: dict[str, Any] = clients.s3().list_objects_v2(Bucket=_split(source)[0], **request)
+    with aws.translate_errors("s3:ListBucket", source=source):
+        s3 = aws.client("s3", source=source)
+        page: dict[str, Any] = s3.list_objects_v2(Bucket=_split(source)[0], **request)
         return page
 
 

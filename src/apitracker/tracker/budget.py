@@ -1,8 +1,8 @@
 """
-How many distinct metrics a month may have: whoever can call an API must not write the bill.
+The monthly budget of distinct metrics: a caller of APIs must not be able to raise the bill.
 
-CloudWatch charges each distinct metric. What is admitted stays so for the month; calls of what
-comes after that are counted together, as others, so that the totals stay exact.
+CloudWatch charges each distinct metric. A metric that was admitted stays so for the month; calls
+of metrics beyond the budget are counted together, as overflow, so that totals stay exact.
 """
 
 import re
@@ -23,24 +23,26 @@ from apitracker.tracker import retries
 from apitracker.tracker.ledger import Ledger, admit, admitted
 from apitracker.tracker.retries import Clock, Poster
 
-ALARMS_SECONDS: Final = 900.0  # that what alarms name is remembered
+ALARMS_SECONDS: Final = 900.0  # that the metrics of alarms are remembered
 WORD: Final = re.compile(r"""[^\s"'(),{}=<>]+""")  # of a query: a name may be one
 HASH_BYTES: Final = 9  # of a metric's name and dimensions, which is twelve letters of base64
 
-Test: TypeAlias = Callable[[Series], bool]
+SeriesTest: TypeAlias = Callable[[Series], bool]
 
 
 class Budget:
     """
-    The metrics that a month admits: *most* of them, and what *always* matches besides.
+    Monthly cap on distinct metrics: at most *most*, plus any that an exemption matches.
 
-    *name* tells budgets apart in the ledger.
+    *name* tells budgets apart in the ledger. *exempt* makes the test for exemptions, by a deadline.
     """
 
-    def __init__(self, name: str, most: int, always: Callable[[float], Test] | None = None) -> None:
+    def __init__(
+        self, name: str, most: int, exempt: Callable[[float], SeriesTest] | None = None
+    ) -> None:
         self._name = name
         self._most = most
-        self._always = always
+        self._exempt = exempt
         self._month = ""
         self._known: set[Series] = set()
         self._hashes: frozenset[str] | None = None
@@ -49,11 +51,11 @@ class Budget:
         self, series: AbstractSet[Series], ledger: Ledger | None, *, now: float, deadline: float
     ) -> set[Series]:
         """
-        Admit *series* as far as there is room, and give those that are beyond the budget.
+        Admit *series* as far as there is room, and return those that are beyond the budget.
 
-        Without a *ledger* this process alone knows what it has admitted. `ServiceError` if the
-        ledger, or what always is admitted, cannot be asked by *deadline*; *now* and *deadline*
-        are in seconds since 1970.
+        Without a *ledger* only this process remembers the admitted metrics. `ServiceError` if the
+        ledger, or the alarms, cannot be read by *deadline*; *now* and *deadline* are in seconds
+        since 1970.
         """
         month = time.strftime("%Y-%m", time.gmtime(now))
         if month != self._month:
@@ -78,25 +80,25 @@ class Budget:
         self._hashes = found
         self._known |= {each for each, h in hashes.items() if h in found}
         left = {each for each in unknown if each not in self._known}
-        if left and self._always:
-            test = self._always(deadline)
+        if left and self._exempt:
+            test = self._exempt(deadline)
             left -= {each for each in left if test(each)}
         return left
 
 
-def always(
-    keep: Mapping[str, tuple[str, ...]], metrics: MetricSet, alarmed: "Alarmed"
-) -> Callable[[float], Test]:
+def exemptions(
+    keep: Mapping[str, tuple[str, ...]], metrics: MetricSet, alarmed: "AlarmedMetrics"
+) -> Callable[[float], SeriesTest]:
     """
-    Make the test of what *metrics* always admits: what matches *keep*, and what an alarm names.
+    Return the exemptions of *metrics* from its budget: series that *keep* or an alarm names.
 
     *keep* maps fields to globs; each field stands alone, and one that matches is enough.
     """
     places = (metrics.metric, *metrics.dimensions)
     kept = [(field, matcher(field, globs)) for field, globs in keep.items() if field in places]
 
-    def make(deadline: float) -> Test:
-        alarmed.ask(deadline)
+    def make(deadline: float) -> SeriesTest:
+        alarmed.refresh(deadline)
         return lambda series: (
             any(matches(metrics.value(series, field)) for field, matches in kept)
             or alarmed.names(series, metrics)
@@ -125,14 +127,14 @@ class _Alarm(_Metric, rename="pascal"):
 
 
 class _Alarms(Struct, rename="pascal"):
-    """What DescribeAlarms answers, as far as it is used."""
+    """The answer of DescribeAlarms, as far as it is used."""
 
     metric_alarms: list[_Alarm] = []
     next_token: str | None = None
 
 
-class Alarmed:
-    """What alarms name, asked of CloudWatch now and then."""
+class AlarmedMetrics:
+    """The metrics that alarms name, read from CloudWatch now and then."""
 
     def __init__(self, poster: Poster, clock: Clock) -> None:
         self._poster = poster
@@ -141,14 +143,14 @@ class Alarmed:
         self._metrics: frozenset[tuple[str, str, frozenset[tuple[str, str]]]] = frozenset()
         self._expressions: tuple[tuple[str, frozenset[str]], ...] = ()
 
-    def ask(self, deadline: float) -> None:
-        """Ask for the alarms, unless that was a short while ago. `ServiceError` by *deadline*."""
+    def refresh(self, deadline: float) -> None:
+        """Read the alarms, unless that was a short while ago. `ServiceError` by *deadline*."""
         if self._clock.now() - self._asked > ALARMS_SECONDS:
-            self._ask(deadline)
+            self._read(deadline)
             self._asked = self._clock.now()
 
     def names(self, series: Series, metrics: MetricSet) -> bool:
-        """Say whether an alarm names the metric *series* of *metrics*, or a query may mean it."""
+        """Return whether an alarm names *series* of *metrics*, or a query may mean it."""
         name = valid(series.name, NAME_LENGTH)
         values = tuple(valid(value, VALUE_LENGTH) for value in series.values)
         pairs = frozenset(zip(metrics.dimensions, values, strict=True))
@@ -157,13 +159,13 @@ class Alarmed:
             word in words and f'"{metrics.namespace}"' in text for text, words in self._expressions
         )
 
-    def _ask(self, deadline: float) -> None:
+    def _read(self, deadline: float) -> None:
         metrics = set()
         expressions = []
         token = ""
         while True:
             body = {"AlarmTypes": ["MetricAlarm"], "MaxRecords": 100}
-            answer = self._page(body | ({"NextToken": token} if token else {}), deadline)
+            answer = self._describe(body | ({"NextToken": token} if token else {}), deadline)
             for alarm in answer.metric_alarms:
                 queries = alarm.metrics or ()
                 stats = [query.metric_stat.metric for query in queries if query.metric_stat]
@@ -178,7 +180,7 @@ class Alarmed:
                 break
         self._metrics, self._expressions = frozenset(metrics), tuple(expressions)
 
-    def _page(self, body: Mapping[str, Any], deadline: float) -> _Alarms:
+    def _describe(self, body: Mapping[str, Any], deadline: float) -> _Alarms:
         response = retries.send(
             self._poster,
             "DescribeAlarms",
@@ -192,7 +194,7 @@ class Alarmed:
 
 
 def _hash(series: Series) -> str:
-    # As one flat tuple, as hashes of this month were made before.
+    # As one flat tuple: the hashes in the ledger were made so.
     flat = ascii((series.name, *series.values))
     digest = blake2b(flat.encode(), digest_size=HASH_BYTES).digest()
     return pybase64.b64encode(digest).decode()

@@ -1,7 +1,7 @@
 """
-The tracker's own metrics, in the embedded metric format: lines of a log that become metrics.
+The tracker's own metrics, in the embedded metric format: log lines that become metrics.
 
-CloudWatch Logs makes metrics of such lines by itself: no request is made, and none can fail.
+CloudWatch Logs makes metrics of such lines itself: no request is made, so none can fail.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from apitracker.core.metric_sets import ABSENT
 
-SUFFIX: Final = "/Tracker"  # behind the namespace of the metrics
+OWN_METRICS: Final = "/Tracker"  # behind the namespace of the metrics
 DIMENSION: Final = "FunctionName"
-UNITS: Final = {
+METRIC_UNITS: Final = {
     "Received": "Count",
     "Counted": "Count",
     "Duplicates": "Count",
@@ -39,7 +39,7 @@ def embed(
     now: float,
 ) -> dict[str, Any]:
     """
-    Write *metrics*, some of `UNITS`, as fields of a line: add them to what else it says.
+    Return *metrics*, some of `METRIC_UNITS`, as fields to add to a log line.
 
     *function* is the value of the only dimension, *now* is in seconds since 1970. A metric without
     values is left out.
@@ -52,9 +52,9 @@ def embed(
             "Timestamp": int(now * 1_000),
             "CloudWatchMetrics": [
                 {
-                    "Namespace": f"{namespace}{SUFFIX}",
+                    "Namespace": f"{namespace}{OWN_METRICS}",
                     "Dimensions": [[DIMENSION]],
-                    "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in given],
+                    "Metrics": [{"Name": name, "Unit": METRIC_UNITS[name]} for name in given],
                 }
             ],
         },
@@ -66,9 +66,10 @@ def embed(
 
 def spread(values: Mapping[float, int]) -> list[float]:
     """
-    Give up to `VALUES` of *values*, which say how often each comes, with the same percentiles.
+    Return at most `VALUES` values with the percentiles of *values*, a count for each value.
 
-    Of no more than that, all; else those in the middle of as many equal parts, in their order.
+    All of them if there are at most `VALUES`, else the midpoints of `VALUES` equal quantile bins,
+    sorted.
     """
     total = sum(values.values())
     parts = min(total, VALUES)

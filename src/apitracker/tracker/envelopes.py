@@ -1,4 +1,4 @@
-"""The wrappings in which AWS delivers logs are taken off."""
+"""Envelopes: the events in which AWS delivers logs are opened."""
 
 import hashlib
 import itertools
@@ -18,14 +18,14 @@ from apitracker.errors import LogError
 
 
 class LogEvent(Struct, gc=False):
-    """A message that CloudWatch Logs delivers, and the id that stays when it does so again."""
+    """A message that CloudWatch Logs delivers; its id is the same when it is delivered again."""
 
     id: str
     message: str
 
 
 class Payload(Struct, gc=False):
-    """What a subscription filter delivers."""
+    """The payload that a subscription filter delivers."""
 
     messageType: str
     logGroup: str = ""
@@ -40,10 +40,10 @@ _decode = msgspec.json.Decoder(Payload | list[LogEvent]).decode
 
 def open_event(event: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> list[Log]:
     """
-    Return the logs in a CloudWatch Logs subscription *event*, as a Lambda is given it: one.
+    Return the logs in *event*, a CloudWatch Logs subscription event as Lambda receives it: one.
 
-    Its id is made of the log group and the ids of its messages, so that it is the same when it is
-    delivered again. There is none in a control message, by which CloudWatch Logs tries the
+    A log's id is made of the log group and the ids of its messages, so that it is the same when it
+    is delivered again. There is no log in a control message, by which CloudWatch Logs tries the
     destination. `LogError` for anything else.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
     """
@@ -71,19 +71,19 @@ def _stream(text: Iterator[bytes]) -> Payload:
     """
     Read a payload in the memory of its messages: the text is decoded as it is inflated.
 
-    It is cut where one event ends and the next begins, which cannot be inside a message: there,
+    The text is cut where one event ends and the next begins. That cannot be inside a message, where
     quotes are escaped.
     """
     head, opening, rest = next(text, b"").partition(EVENTS)
     *lists, last = map(_decode, cut_list(itertools.chain([rest], text), head + opening, MARK))
     if not isinstance(last, Payload):
-        raise msgspec.DecodeError("a list is no payload")
+        raise msgspec.DecodeError("a list is not a payload")
     last.logEvents = [*itertools.chain.from_iterable(lists), *last.logEvents]
     return last
 
 
 def _payload(text: bytes) -> Payload:
-    """Read a payload at once, of whatever form, and mend it if need be."""
+    """Read a payload of any form at once, and mend it if need be."""
     try:
         payload = _decode(mend(text))
     except UNREADABLE as e:

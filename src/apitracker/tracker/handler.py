@@ -1,15 +1,14 @@
 """
-The Lambda: a subscription event in, metric data out.
+The Lambda function: a subscription event in, metric data out.
 
-One log line says what became of it all, and is the tracker's own metrics. What must not be lost
-fails the invocation, so that Lambda delivers the event again.
+One log line gives the outcome, and is the tracker's own metrics. Where calls would be lost the
+invocation fails, so that Lambda delivers the event again.
 """
 
 import gc
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol
@@ -42,13 +41,13 @@ LONGEST_SECONDS: Final = 60.0
 OCCUPIED: Final = 64 * 1024 * 1024
 BYTES_PER_BYTE: Final = 4
 ROLE: Final = re.compile(r"arn:([^:]+):iam::(\d+):role/")
-NAMED: Final = 10  # rejected records and refused data that are named in a log line
-LONGEST_TEXT: Final = 500  # of what is named there
+NAMED_IN_LINE: Final = 10  # rejected records and refused datums that a log line names
+LONGEST_TEXT: Final = 500  # characters of each of them
 EMPTY: Final = ("Counted", "Skipped", "Rejected")
 
 
 class Context(Protocol):
-    """What Lambda says of an invocation, as far as it is used."""
+    """Lambda's description of an invocation, as far as it is used."""
 
     aws_request_id: str
 
@@ -57,7 +56,7 @@ class Context(Protocol):
 
 
 def make_tracker(environ: Mapping[str, str]) -> Tracker:
-    """Build the tracker that *environ* describes. `SettingsError` names what is wrong in it."""
+    """Build the tracker that *environ* describes. `SettingsError` names a wrong setting."""
     settings, unknown = load(environ)
     settings = _fit(settings, environ)
     for name in unknown:
@@ -74,10 +73,10 @@ def make_tracker(environ: Mapping[str, str]) -> Tracker:
 
 
 def _fit(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Complete *settings* by what Lambda says in *environ* of the function: memory and ARN."""
+    """Complete *settings* by the function's memory and ARN from the *environ* of Lambda."""
     if memory := int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)):
-        # What is longer is refused by name. Without that Lambda kills the function, and no line
-        # of the log says why.
+        # A longer log is refused by name. Without that Lambda kills the function, and no line of
+        # its log says why.
         most = (memory * 1024 * 1024 - OCCUPIED) // BYTES_PER_BYTE
         settings = replace(settings, max_log_bytes=min(settings.max_log_bytes, most))
     name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
@@ -130,8 +129,8 @@ def handle(event: Mapping[str, Any], context: Context, tracker: Tracker) -> None
 
 
 def _facts(done: Tracked) -> dict[str, Any]:
-    """Return what the log line says of a log beside its metrics."""
-    rejections = done.counted.balance.rejections[:NAMED]
+    """Return the facts about a log that its log line gives beside the metrics."""
+    rejections = done.counted.balance.rejections[:NAMED_IN_LINE]
     return {
         "log": done.log.id,
         "name": done.log.name[:LONGEST_TEXT],
@@ -145,7 +144,7 @@ def _facts(done: Tracked) -> dict[str, Any]:
 
 
 def _balance(done: Tracked) -> dict[str, int]:
-    """Return where the records of a log are, each once; duplicates if the log came before."""
+    """Return the balance of a log's records; all are duplicates if the log came before."""
     balance = done.counted.balance
     if done.before:
         received = balance.received
@@ -171,29 +170,27 @@ def _refused(published: Published) -> dict[str, Any]:
     return {
         "refusedData": [
             [r.datum.metric_name, r.datum.timestamp, r.reason[:LONGEST_TEXT]]
-            for r in published.refused[:NAMED]
+            for r in published.refused[:NAMED_IN_LINE]
         ]
     }
 
 
 def _lags(done: Tracked, now: float) -> list[float]:
-    """Say how many seconds ago calls were made, for percentiles."""
+    """Return how many seconds ago calls were made, for percentiles."""
     if done.before:
         return []
-    seconds: Counter[float] = Counter()
-    counts = done.counted.counts
-    for second, calls in zip(counts.times("second"), counts.numbers, strict=True):
-        seconds[round(now - second, 3)] += calls
-    return spread(seconds)
+    counts = done.counted.counts.by(("second",))
+    seconds = zip(counts.times("second"), counts.numbers, strict=True)
+    return spread({round(now - second, 3): calls for second, calls in seconds})
 
 
 def _log(level: str, message: str, **facts: object) -> None:
-    """Write one line of ASCII JSON: nothing of a record can break out of it."""
+    """Write one line of ASCII JSON: no value of a record can break out of it."""
     line = {"level": level, "message": message, **facts}
     print(json.dumps(line), flush=True)  # noqa: T201 - Lambda's log is stdout
 
 
-# What is decoded has no cycles, and the collector would look through all of it for some.
+# Decoded records have no cycles, and the collector would look through all of them for some.
 gc.set_threshold(100_000, 50, 50)
 _FUNCTION: Final = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
 _TRACKER = make_tracker(os.environ) if _FUNCTION else None

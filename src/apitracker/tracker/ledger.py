@@ -1,9 +1,9 @@
 """
-Which pages of which logs have been published: a DynamoDB table, one item a log.
+The ledger of published batches: a DynamoDB table, one item a log.
 
-CloudWatch adds up what it is sent, and all that delivers logs to us delivers some of them twice.
-So a log is claimed before anything of it is sent, and each page is marked when CloudWatch has
-taken it. docs/decisions/ledger.md says why it is done so, and what it costs.
+CloudWatch adds up all that it is sent, and every service that delivers logs delivers some of them
+twice. So a log is claimed before any of its batches is sent, and each batch is marked when
+CloudWatch has taken it. docs/decisions/ledger.md gives the reasons and the costs.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,19 +18,28 @@ from apitracker.tracker import retries
 from apitracker.tracker.retries import Clock, Poster
 from apitracker.tracker.signing import Response
 
-# CloudWatch refuses what is older than two weeks or over two hours ahead, so that nothing a log
+# CloudWatch refuses what is older than two weeks or over two hours ahead, so that no call a log
 # held when it was first claimed can be published twice after that, claimed or not.
 KEPT: Final = 15 * 86_400  # seconds from the decision on; DynamoDB deletes the item after that
 MONTH_KEPT: Final = 40 * 86_400  # seconds, of the metrics that a month has admitted
-VERSION: Final = 1  # of how a decision and pages are made; another one would cut other pages
+
+VERSION: Final = 2
+"""
+The version of the code that makes a decision and cuts batches. It names who began a log.
+
+Raise it when the same records give other batches: a test holds it to the batches of fixed records.
+Version 1 kept no fingerprint.
+"""
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
 REFUSED: Final = "ConditionalCheckFailedException"
 
-OTHER_VERSION: Final = (
-    "another version of apitracker began to publish this log, and cut it into other pages: "
+OTHER_FORM: Final = (
+    "another version of apitracker began to publish this log, and its decision cannot be read: "
     "run that version's apitracker redrive"
 )
+
+TAKEN: Final = "another execution is publishing this log, for a minute at most: try again then"
 
 Item = dict[str, dict[str, Any]]
 """Attributes as DynamoDB takes them: ``{"finished": {"BOOL": true}}``."""
@@ -64,7 +73,7 @@ class _Found(Struct, frozen=True):
 
 
 class _Answer(Struct, frozen=True):
-    """What DynamoDB answers: to an update with attributes, to a read or a refusal with an item."""
+    """An answer of DynamoDB: with attributes to an update, with an item to a read or a refusal."""
 
     Attributes: _Found | None = None
     Item: _Found | None = None
@@ -75,26 +84,28 @@ FINISHED: Final[Item] = {":yes": {"BOOL": True}, ":none": {"N": "0"}}
 
 
 class HeldError(ServiceError):
-    """Another execution publishes the same log now, or another version began to: leave it alone."""
+    """A log that cannot be published now: another execution has it, or began other batches."""
 
 
 class Decision(Struct, frozen=True):
     """
-    What was decided when a log was first claimed; every retry keeps to it.
+    The decision made when a log was first claimed; every retry keeps to it.
 
-    *decided* is when, in seconds since 1970, *selection* what is published as what by the settings
-    of that moment. *overflow* says for each metric set which of its series are beyond the budget,
-    and which of those that stand for them are: a bit for each, in their order.
+    *decided* is the time, in seconds since 1970; *selection* is the metrics to publish, by the
+    settings of that moment. *overflow* holds, for each metric set, the series beyond the budget,
+    and the overflow series beyond theirs: a bit for each, in sorted order. *fingerprint* is of the
+    batches, and of the series that the bits stand for; it is empty in version 1.
     """
 
     decided: int
     selection: MetricSelection = field(name="choice")
     overflow: dict[str, tuple[bytes, bytes]] = field(default_factory=dict, name="others")
+    fingerprint: str = ""
     version: int = VERSION
 
 
 class Ledger(Struct, frozen=True):
-    """The table, and what it is reached with."""
+    """The table, and the connection and the clock to use it with."""
 
     table: str
     poster: Poster
@@ -105,9 +116,9 @@ class Claim(Struct):
     """
     The right to publish a log, until its deadline.
 
-    *done* are the pages, and parts of pages, that are published. *taken_over* says that the one
-    who claimed it before neither finished nor gave it back: the first page that is not marked may
-    have been published. A *finished* log was published whole, and nothing is claimed any more.
+    *done* are the batches, and parts of batches, that are published. *taken_over* says that the
+    claim before this one was neither finished nor given back: the first batch that is not marked
+    may have been published. A *finished* log was published whole, and nothing is claimed any more.
     """
 
     ledger: Ledger
@@ -118,9 +129,32 @@ class Claim(Struct):
     taken_over: bool = False
     finished: bool = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether a batch of the log is published, or may be."""
+        return bool(self.done) or self.taken_over
+
+    def decide(self, decision: Decision, *, deadline: float) -> None:
+        """
+        Replace the decision that later claims of the log keep to.
+
+        `ServiceError` if that cannot be written by *deadline*, or another has the claim by now.
+        """
+        response = _update(
+            self.ledger,
+            self.log,
+            "SET decision = :decision, expires = :expires",
+            {**_decided(decision), ":me": {"S": self.claimant}},
+            condition="claimant = :me",
+            deadline=deadline,
+        )
+        if not response.ok:
+            raise HeldError(f"{self.log}: {TAKEN}")
+        self.decision = decision
+
     def mark(self, part: str, *, last: bool, deadline: float) -> None:
         """
-        Keep that *part* is published and, with the *last* one, that the log is.
+        Mark *part* as published and, with the *last* one, the log as finished.
 
         `ServiceError` if that cannot be written by *deadline*.
         """
@@ -132,11 +166,11 @@ class Claim(Struct):
         _update(self.ledger, self.log, update, values, deadline=deadline)
 
     def finish(self, *, deadline: float) -> None:
-        """Keep that a log without pages is finished. `ServiceError` as with `mark`."""
+        """Mark a log without batches as finished. `ServiceError` as with `mark`."""
         _update(self.ledger, self.log, FINISH, FINISHED, deadline=deadline)
 
     def give_back(self, *, deadline: float) -> None:
-        """Let another one claim the log now. `ServiceError` if that cannot be written."""
+        """Let another execution claim the log now. `ServiceError` if that cannot be written."""
         # Only our own claim: it may have been taken over.
         _update(
             self.ledger,
@@ -148,15 +182,15 @@ class Claim(Struct):
         )
 
 
-def claim(  # noqa: PLR0913 - what a claim is made of
+def claim(  # noqa: PLR0913 - the parts of a claim
     ledger: Ledger, log: str, decision: Decision, *, claimant: str, until: float, deadline: float
 ) -> Claim:
     """
     Claim *log* for *claimant* until *until*, in seconds since 1970, unless it is finished.
 
-    The claim has the *decision* of the first who claimed it, which may be another. `HeldError` if
-    another's claim lasts, or another version decided; `ServiceError` if the ledger cannot be asked
-    by *deadline*.
+    The claim has the decision of the first execution that claimed the log, which may differ from
+    *decision*. `HeldError` if another's claim lasts, or the decision cannot be read;
+    `ServiceError` if the ledger cannot be asked by *deadline*.
     """
     response = _update(
         ledger,
@@ -169,8 +203,7 @@ def claim(  # noqa: PLR0913 - what a claim is made of
             ":none": {"N": "0"},
             ":until": {"N": f"{until:.3f}"},
             ":now": {"N": f"{ledger.clock.now():.3f}"},
-            ":decision": {"S": msgspec.json.encode(decision).decode()},
-            ":expires": {"N": str(decision.decided + KEPT)},
+            **_decided(decision),
         },
         condition="attribute_not_exists(id) OR deadline <= :now AND attribute_not_exists(finished)",
         deadline=deadline,
@@ -184,26 +217,21 @@ def claim(  # noqa: PLR0913 - what a claim is made of
     finished = item.finished is not None
     if not finished and item.claimant != _Text(claimant):
         # Our own is found when the answer to our first attempt was lost.
-        raise HeldError(
-            f"{log}: another execution is publishing this log, for a minute at most: try again then"
-        )
-    decided = _decision(log, item.decision.S)
-    if decided.version != VERSION:
-        raise HeldError(f"{log}: {OTHER_VERSION}")
+        raise HeldError(f"{log}: {TAKEN}")
     return Claim(
         ledger,
         log,
         claimant,
-        decided,
+        _decision(log, item.decision.S),
         item.done.SS,
         item.previous != _Number("0"),
         finished,
     )
 
 
-def look_up(ledger: Ledger, log: str, *, deadline: float) -> tuple[bool, frozenset[str]]:
+def progress(ledger: Ledger, log: str, *, deadline: float) -> tuple[bool, frozenset[str]]:
     """
-    Say whether *log* is finished, and which of its pages are marked; nothing is changed.
+    Return whether *log* is finished, and the marks of its batches; nothing is changed.
 
     `ServiceError` as with `claim`.
     """
@@ -212,7 +240,7 @@ def look_up(ledger: Ledger, log: str, *, deadline: float) -> tuple[bool, frozens
 
 
 def admitted(ledger: Ledger, month: str, *, deadline: float) -> frozenset[str]:
-    """Give what *month* has admitted, as `admit` wrote it. `ServiceError` as with `claim`."""
+    """Return the metrics admitted to *month*, as `admit` wrote them. `ServiceError` as `claim`."""
     return _get(ledger, month, deadline=deadline).admitted.BS
 
 
@@ -222,7 +250,7 @@ def admit(
     """
     Admit *metrics* to *month* if it has admitted no more than *room* before.
 
-    Metrics are hashes in base64. Gives all that are admitted then. `ServiceError` as with `claim`.
+    Metrics are hashes in base64. Returns all that are admitted then. `ServiceError` as `claim`.
     """
     response = _update(
         ledger,
@@ -238,20 +266,29 @@ def admit(
     )
     found = _item("UpdateItem", response).admitted.BS
     if response.ok and not found.issuperset(metrics):
-        # Whoever goes on with what there is room for would ask for ever.
+        # A caller that goes on while there is room would ask for ever.
         raise ServiceError(
             f"AWS answered UpdateItem with {response.status}, and the item {month} of the table "
-            f"{ledger.table} lacks what was written: is there another service at the endpoint?"
+            f"{ledger.table} lacks the metrics written to it: is there another service at the "
+            "endpoint?"
         )
     return found
 
 
 def _decision(log: str, text: str) -> Decision:
-    """Read what was decided. `HeldError` if another version has written it in another form."""
+    """Read a decision. `HeldError` if another version has written it in another form."""
     try:
         return msgspec.json.decode(text, type=Decision)
     except msgspec.DecodeError as e:
-        raise HeldError(f"{log}: {OTHER_VERSION}") from e
+        raise HeldError(f"{log}: {OTHER_FORM}") from e
+
+
+def _decided(decision: Decision) -> Item:
+    """Return *decision* and the time until which it is kept, as values of an update."""
+    return {
+        ":decision": {"S": msgspec.json.encode(decision).decode()},
+        ":expires": {"N": str(decision.decided + KEPT)},
+    }
 
 
 def _get(ledger: Ledger, key: str, *, deadline: float) -> _Found:
@@ -259,7 +296,7 @@ def _get(ledger: Ledger, key: str, *, deadline: float) -> _Found:
     return _item("GetItem", _post(ledger, "GetItem", body, deadline=deadline))
 
 
-def _update(  # noqa: PLR0913 - what an update is made of
+def _update(  # noqa: PLR0913 - the parts of an update
     ledger: Ledger,
     key: str,
     update: str,
@@ -268,7 +305,11 @@ def _update(  # noqa: PLR0913 - what an update is made of
     deadline: float,
     condition: str = "",
 ) -> Response:
-    """Update an item. With a *condition* the answer has all of it, holds the condition or not."""
+    """
+    Update an item.
+
+    With a *condition* the response includes the whole item, whether or not the condition held.
+    """
     body: dict[str, Any] = {
         "TableName": ledger.table,
         "Key": {"id": {"S": key}},
@@ -292,6 +333,6 @@ def _post(ledger: Ledger, operation: str, body: Mapping[str, Any], *, deadline: 
 
 
 def _item(operation: str, response: Response) -> _Found:
-    """Take the item out of an answer, wherever it is. `ServiceError` if it is no such answer."""
+    """Return the item in an answer, wherever it stands. `ServiceError` if the form is unknown."""
     answer = retries.decode(operation, response, _Answer)
     return answer.Attributes or answer.Item or _Found()

@@ -1,7 +1,6 @@
-"""
-The exporter to CloudWatch by PutMetricData: cut datums into batches, and send each datum once.
-"""
+"""The exporter to CloudWatch by PutMetricData: it cuts batches of datums, and sends each once."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
@@ -13,13 +12,7 @@ from msgspec import Struct, field
 
 from apitracker.core.counts import Counts
 from apitracker.core.datums import Datum, make_datums, split_by_age
-from apitracker.core.metric_sets import (
-    MetricSelection,
-    MetricSet,
-    SeriesCounts,
-    apply_rules,
-    by_series,
-)
+from apitracker.core.metric_sets import MetricSelection, MetricSet, SeriesCounts, count_by_set
 from apitracker.errors import ServiceError
 from apitracker.tracker import retries
 from apitracker.tracker.retries import Clock, Poster
@@ -30,7 +23,7 @@ BATCH_DATUMS: Final = 1_000
 BATCH_BYTES: Final = 1_000_000  # 1 MB is read as the smaller one
 GZIP_FROM: Final = 1_024  # bytes: a smaller body fits into one network packet anyway
 
-# A request that CloudWatch refuses for what is in it.
+# A request that CloudWatch refuses for its content.
 INVALID: Final = frozenset(
     {
         "InvalidFormat",
@@ -83,15 +76,11 @@ def plan(counts: Counts, selection: MetricSelection) -> Plan:
     """
     Plan how *counts* by the fields of *selection* are published.
 
-    The same counts give the same batches, whatever the time and the order.
+    The same counts give the same batches at any time and in any order.
     """
-    kept = apply_rules(counts, selection.rules)
-    batches = [
-        batch
-        for metrics in selection.sets
-        for batch in cut_batches(by_series(kept, metrics), metrics)
-    ]
-    return Plan(batches, counts.calls - kept.calls)
+    shares, excluded = count_by_set(counts, selection)
+    batches = [batch for metrics, share in shares for batch in cut_batches(share, metrics)]
+    return Plan(batches, excluded)
 
 
 def cut_batches(counts: SeriesCounts, metrics: MetricSet) -> list[Batch]:
@@ -101,6 +90,14 @@ def cut_batches(counts: SeriesCounts, metrics: MetricSet) -> list[Batch]:
         Batch(f"{metrics.name}.{number}", metrics.namespace, datums, body)
         for number, (datums, body) in enumerate(bodies)
     ]
+
+
+def fingerprint(batches: Iterable[Batch]) -> str:
+    """Name *batches* by their content: the same logs, options and rules give the same name."""
+    digest = hashlib.sha256()
+    for batch in batches:
+        digest.update(hashlib.sha256(batch.body).digest())
+    return digest.hexdigest()[:12]
 
 
 def request(namespace: str, datums: Sequence[Datum]) -> bytes:
@@ -130,7 +127,7 @@ def _halved(datums: tuple[Datum, ...], namespace: str) -> Iterator[tuple[tuple[D
 
 
 class Marks(Protocol):
-    """What remembers the batches that are published: a `ledger.Claim`."""
+    """Memory of the batches that are published: a `ledger.Claim`."""
 
     @property
     def done(self) -> AbstractSet[str]:
@@ -145,18 +142,23 @@ class Marks(Protocol):
 
 
 class Refusal(Struct, frozen=True):
-    """A datum that CloudWatch does not take, and why."""
+    """A datum that CloudWatch does not take, and the reason."""
 
     datum: Datum
     reason: str
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its time is the reason: another datum of the metric would be taken."""
+        return self.reason == OUT_OF_TIME
+
 
 class Published(Struct):
     """
-    What became of batches: the requests that were taken, and the datums and calls in them.
+    The outcome of batches: the requests that CloudWatch took, and their datums and calls.
 
     *retries* are requests sent again. *in_doubt* are the batches that CloudWatch may have taken
-    more than once. *refused* was set aside, and counts nowhere.
+    more than once. *refused* datums were set aside, and count nowhere.
     """
 
     requests: int = 0
@@ -168,14 +170,14 @@ class Published(Struct):
 
 
 class UnpublishedError(ServiceError):
-    """Not all batches could be published; *published* says what became of the others."""
+    """Not all batches could be published; *published* is the outcome of the others."""
 
     def __init__(self, message: str, published: Published, *, in_doubt: bool) -> None:
         super().__init__(message, in_doubt=in_doubt)
         self.published = published
 
 
-def publish(  # noqa: PLR0913 - what is sent, how, by when, and whom to tell
+def publish(  # noqa: PLR0913 - batches, connection, deadline, marks and callback
     batches: Sequence[Batch],
     poster: Poster,
     clock: Clock,
@@ -188,11 +190,11 @@ def publish(  # noqa: PLR0913 - what is sent, how, by when, and whom to tell
     """
     Send those of *batches* that *marks* does not know, each datum once, and mark them.
 
-    What CloudWatch would refuse for its time is not sent; a batch that it refuses is halved until
-    the bad datum stands alone. Both come back. *doubt* is told of a batch before it is sent a
-    second time, if the first may have counted. With *hold*, a batch that cannot be marked keeps
-    the next from being sent; without, each later batch is not marked either, and *doubt* is told
-    of it before it is sent: the process may end before it could be told afterwards.
+    A datum that CloudWatch would refuse for its time is not sent; a batch that it refuses is
+    halved until the bad datum stands alone. Both come back as refused. *doubt* is called with a
+    batch before it is sent a second time, if the first may have counted. With *hold*, a batch that
+    cannot be marked keeps the next from being sent; without, no later batch is marked either, and
+    *doubt* is called before each is sent: the process may end before it could be called afterwards.
 
     `UnpublishedError` if not all could be sent and marked by *deadline*, in seconds since 1970;
     *in_doubt* says whether the batch that it ended with may have counted.
@@ -216,7 +218,7 @@ def publish(  # noqa: PLR0913 - what is sent, how, by when, and whom to tell
 
 
 class _Sending(Struct):
-    """One run of `publish`, by its arguments, and what has become of it so far."""
+    """One run of `publish`: its arguments, and its outcome so far."""
 
     poster: Poster
     clock: Clock
@@ -228,9 +230,9 @@ class _Sending(Struct):
     unmarked: bool = False
 
     def deliver(self, batch: Batch, part: str, datums: Sequence[Datum]) -> None:
-        """Send *datums*, a part of *batch*, or halves of them until what is bad stands alone."""
+        """Send *datums*, a part of *batch*, or halves of them until a bad datum stands alone."""
         done = self.marks.done if self.marks else frozenset()
-        # What was published in halves was refused as a whole, and would be again.
+        # A part that was published in halves was refused as a whole, and would be again.
         halved = any(each.startswith(f"{part}/") for each in done)
         if not halved and self._sent(batch, datums):
             return
@@ -242,7 +244,7 @@ class _Sending(Struct):
                 self.mark(batch, name, last=False)
 
     def _sent(self, batch: Batch, datums: Sequence[Datum]) -> bool:
-        """Send *datums* in one request. False if some are bad, and it is not known which."""
+        """Send *datums* in one request. Return False if some are bad, and it is not known which."""
         taken, late = split_by_age(datums, self.clock.now())
         if taken:
             whole = len(taken) == len(batch.datums)
@@ -280,13 +282,13 @@ class _Sending(Struct):
         )
 
     def doubted(self, batch: Batch) -> None:
-        """Say that CloudWatch may have *batch* more than once; once is enough."""
+        """Report that CloudWatch may have *batch* more than once; once is enough."""
         if batch not in self.published.in_doubt:
             self.published.in_doubt.append(batch)
             self.tell(batch)
 
     def mark(self, batch: Batch, part: str, *, last: bool) -> None:
-        """Remember that *part* of *batch* is published, or say that it is not remembered."""
+        """Mark *part* of *batch* as published, or report that it is not marked."""
         if not self.marks:
             return
         by = self.deadline if self.hold else min(self.deadline, self.clock.now() + PATIENCE)

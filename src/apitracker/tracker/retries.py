@@ -1,4 +1,4 @@
-"""A request is sent until it is answered for good: with patience, but never past a deadline."""
+"""Requests are sent until they are answered for good, but never past a deadline."""
 
 import random
 import time
@@ -11,7 +11,7 @@ import msgspec
 from apitracker.errors import ServiceError
 from apitracker.tracker.signing import Response, TransportError
 
-ATTEMPT_SECONDS: Final = 10.0  # for one attempt, so that one dead connection does not eat them all
+ATTEMPT_SECONDS: Final = 10.0  # for one attempt, so that a dead connection does not take them all
 FIRST_WAIT: Final = 0.1  # seconds; it doubles with each attempt
 LONGEST_WAIT: Final = 5.0
 TOO_MANY: Final = 429  # HTTP's own number
@@ -52,11 +52,11 @@ FAILED: Final = frozenset(
 )
 
 
-T = TypeVar("T")
+AnswerT = TypeVar("AnswerT")
 
 
 class Poster(Protocol):
-    """What sends a request: a `signing.Connection`."""
+    """A connection to send requests by: a `signing.Connection`."""
 
     def post(
         self, operation: str, body: bytes, *, deadline: float, gzipped: bool = False
@@ -65,7 +65,7 @@ class Poster(Protocol):
 
 
 class Clock(Protocol):
-    """Time and chance, handed in."""
+    """The time, and random numbers."""
 
     def now(self) -> float:
         """Seconds since 1970 UTC."""
@@ -74,18 +74,18 @@ class Clock(Protocol):
         """Wait."""
 
     def random(self) -> float:
-        """Give a number from 0 to 1."""
+        """Return a number from 0 to 1."""
 
 
 class SystemClock:
-    """The machine's own time and chance."""
+    """The machine's own time and random numbers."""
 
     now = staticmethod(time.time)
     sleep = staticmethod(time.sleep)
     random = staticmethod(random.random)
 
 
-def send(  # noqa: PLR0913 - what a request is, by when, and whom to tell
+def send(  # noqa: PLR0913 - a request, its deadline and a callback
     poster: Poster,
     operation: str,
     body: bytes,
@@ -96,11 +96,11 @@ def send(  # noqa: PLR0913 - what a request is, by when, and whom to tell
     again: Callable[[ServiceError], None] = lambda _: None,
 ) -> Response:
     """
-    Send *body* until AWS answers for good: it is done, or refused for what it is.
+    Send *body* until AWS answers for good: it is done, or refused for its content.
 
-    Waits between attempts have full jitter; *again* is told of the fault before each further one.
-    At *deadline*, in seconds since 1970, the last fault is raised, a `ServiceError`, which knows
-    whether the request may have been processed.
+    Waits between attempts have full jitter; *again* is called with the fault before each further
+    attempt. At *deadline*, in seconds since 1970, the last fault is raised: a `ServiceError`, whose
+    *in_doubt* says whether the request may have been processed.
     """
     for attempt in count():
         by = min(deadline, clock.now() + ATTEMPT_SECONDS)
@@ -123,14 +123,14 @@ def send(  # noqa: PLR0913 - what a request is, by when, and whom to tell
 
 
 def refusal(operation: str, response: Response, *, in_doubt: bool = False) -> ServiceError:
-    """Make an error of what AWS answered to *operation*."""
+    """Return the error for the *response* of AWS to *operation*."""
     return ServiceError(
         f"AWS answered {operation} with {response.code}: {response.message}", in_doubt=in_doubt
     )
 
 
-def decode(operation: str, response: Response, kind: type[T]) -> T:
-    """Read the JSON of an answer to *operation*. `ServiceError` if it is not of that *kind*."""
+def decode(operation: str, response: Response, kind: type[AnswerT]) -> AnswerT:
+    """Read the JSON of a *response* to *operation*. `ServiceError` if it is not of that *kind*."""
     try:
         return msgspec.json.decode(response.body, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as e:

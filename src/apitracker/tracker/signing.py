@@ -2,8 +2,8 @@
 One signed POST to an AWS JSON API, over one kept-alive connection.
 
 For the Lambda's hot path, where botocore costs 25 µs a datum and 160 ms of every cold start: the
-standard library only. One attempt, nothing is repeated here. `http.client` speaks HTTP; what it
-lacks is added around it: a deadline over the whole request, and an answer to whether a request
+standard library only. One attempt, nothing is repeated here. `http.client` speaks HTTP; two things
+that it lacks are added: a deadline over the whole request, and an answer to whether a request
 that failed may have been processed.
 """
 
@@ -59,7 +59,7 @@ class Service(NamedTuple):
     """
     An API that speaks AWS JSON 1.0, as its model in botocore describes it.
 
-    *id* ends ``AWS_ENDPOINT_URL_…``, *prefix* starts the host name and is what is signed for,
+    *id* ends ``AWS_ENDPOINT_URL_…``, *prefix* starts the host name and is in the signature,
     *target* starts ``X-Amz-Target``. With *query*, the service gives the error codes of its older
     query protocol when asked: those that its documentation and boto3 name.
     """
@@ -75,23 +75,23 @@ DYNAMODB = Service("DYNAMODB", "dynamodb", "DynamoDB_20120810")
 
 
 class Credentials(NamedTuple):
-    """Who signs. *token* is empty for a user's long-lived keys."""
+    """The keys to sign with. *token* is empty for a user's long-lived keys."""
 
     access_key: str
     secret_key: str
     token: str = ""
 
     def __repr__(self) -> str:
-        """Leave out what is secret: a representation ends up in logs."""
+        """Leave out the secrets: a representation ends up in logs."""
         return f"Credentials({self.access_key!r})"
 
 
 class Response(NamedTuple):
     """
-    What the service said. A *status* below 300 is success.
+    The response of a service. A *status* below 300 is success.
 
     Otherwise *code* is the error's name without its namespace, or the status where none is given,
-    and *message* the service's own words. *request_id* is what AWS support asks for.
+    and *message* the service's own words. AWS support asks for the *request_id*.
     """
 
     status: int
@@ -102,7 +102,7 @@ class Response(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether it was done."""
+        """Whether the request succeeded."""
         return self.status < 300  # noqa: PLR2004 - HTTP's own bound of success
 
 
@@ -128,10 +128,10 @@ def credentials(environ: Mapping[str, str]) -> Credentials:
 
 def endpoint(service: Service, region: str, environ: Mapping[str, str]) -> str:
     """
-    Say where *service* is in *region*: scheme, host and perhaps port, in any AWS partition.
+    Return the address of *service* in *region*: scheme, host and perhaps port, in any partition.
 
     ``AWS_ENDPOINT_URL_<service>`` and ``AWS_ENDPOINT_URL`` in *environ* come first, as in boto3.
-    `SettingsError` if one of them is not such an address, or *region* is no region.
+    `SettingsError` if one of them is not such an address, or *region* is not a region.
     """
     if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
         for name in (f"AWS_ENDPOINT_URL_{service.id}", "AWS_ENDPOINT_URL"):
@@ -140,7 +140,9 @@ def endpoint(service: Service, region: str, environ: Mapping[str, str]) -> str:
                 return url
     # The region becomes part of a host name: nothing else may come in with it.
     if not (region.isascii() and region.replace("-", "").isalnum()):
-        raise SettingsError(f"{region!r} is no AWS region: set AWS_REGION, to us-east-1 for one")
+        raise SettingsError(
+            f"{region!r} is not an AWS region: set AWS_REGION, to us-east-1 for example"
+        )
     suffix = next((s for start, s in _SUFFIXES.items() if region.startswith(start)), None)
     return f"https://{service.prefix}.{region}.{suffix or 'amazonaws.com'}"
 
@@ -169,9 +171,10 @@ def sign(  # noqa: PLR0913 - the seven things a signature is made of
     now: float,
 ) -> dict[str, str]:
     """
-    Return *headers*, which name the ``Host``, and those that sign a POST of *body* to ``/``.
+    Return *headers* and those that sign a POST of *body* to ``/``.
 
-    AWS Signature Version 4, all headers signed; *now* is in seconds since 1970 UTC.
+    AWS Signature Version 4, all headers signed; *headers* include the ``Host``, *now* is in
+    seconds since 1970 UTC.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
@@ -229,7 +232,7 @@ class Connection:
         self._now = now
         self._http = _Http(host, port, now, tls if scheme == "https" else None)
         self._used = 0.0
-        # Signed, so exactly what is sent: lower case, without the scheme's own port.
+        # Signed, so exactly as it is sent: lower case, without the scheme's own port.
         self._host = f"[{host}]" if ":" in host else host
         if port != _PORTS[scheme]:
             self._host += f":{port}"
@@ -253,7 +256,7 @@ class Connection:
         self, operation: str, body: bytes, *, deadline: float, gzipped: bool = False
     ) -> Response:
         """
-        Send *body*, the JSON of one *operation*, and return the response, whatever its status.
+        Send *body*, the JSON of one *operation*, and return the response of any status.
 
         *gzipped* says that *body* is compressed. `TransportError` if no whole response came by
         *deadline*, in seconds since 1970 UTC; only the look-up of a name can take longer.
@@ -262,7 +265,7 @@ class Connection:
         where = f"{self._service.prefix}:{operation} at {self._host}"
         http = self._http
         http.deadline = deadline
-        # A peer that has closed, or sent what was not asked for, is known before anything is sent:
+        # A peer that has closed, or sent bytes unasked, is known before anything is sent:
         # this is what keeps most requests on an idle connection out of doubt.
         if self._now() - self._used > IDLE or http.readable():
             http.close()
@@ -331,14 +334,14 @@ class _Http(HTTPConnection):
         self._tls = tls
 
     def left(self) -> float:
-        """Say how many seconds are left. `TimeoutError` if none are."""
+        """Return how many seconds are left. `TimeoutError` if none are."""
         left = self.deadline - self._now()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         return left
 
     def readable(self) -> bool:
-        """Say whether there is something to read, an end of the stream included."""
+        """Return whether there is something to read, an end of the stream included."""
         if self.sock is None:
             return False
         with selectors.DefaultSelector() as selector:
@@ -377,7 +380,7 @@ class _Http(HTTPConnection):
 
 class _Wire:
     """
-    What http.client uses of a socket, with each wait cut to what is *left*.
+    The methods of a socket that http.client uses, with each wait cut to the time *left*.
 
     A socket's own timeout starts anew at each read: a server that sends a byte now and then
     could hold us for ever.
@@ -404,7 +407,7 @@ class _Wire:
 
 
 class _Reader(io.RawIOBase):
-    """What a `_Wire` receives. The socket stays open until this is closed, as with its own file."""
+    """Reader of a `_Wire`. The socket stays open until this is closed, as with its own file."""
 
     def __init__(self, sock: socket.socket, left: Callable[[], float]) -> None:
         self._sock = sock
@@ -447,5 +450,5 @@ def _fault(headers: HTTPMessage, body: bytes) -> tuple[str, str]:
 
 
 def _words(fault: Exception) -> str:
-    """Say what happened; some exceptions, such as IncompleteRead's kin, have no words."""
+    """Return the words of *fault*; some exceptions, such as IncompleteRead's kin, have none."""
     return str(fault) or type(fault).__name__

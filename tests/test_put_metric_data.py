@@ -1,44 +1,51 @@
-"""Pages reach CloudWatch, played here over HTTP, once each; or it is said what did not."""
+"""Batches reach CloudWatch, played here over HTTP, once each; or the error says which did not."""
 
 import gzip
 import json
-import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from apitracker.core.metric_sets import API, MetricSelection
-from apitracker.core.metrics import Datum, Page, plan
-from apitracker.core.model import Call
-from apitracker.core.tally import group
-from apitracker.errors import ServiceError
-from apitracker.tracker.put_metric_data import OUT_OF_TIME, Published, Refusal, publish
-from apitracker.tracker.signing import CLOUDWATCH, Connection, Credentials, Response
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from tests import runtime
 from tests.payloads import MINUTE, NOW, FakeClock
 from tests.runtime import CloudWatch, Fault
 
+from apitracker.core.counts import Counts
+from apitracker.core.datums import Datum
+from apitracker.core.fields import rows
+from apitracker.core.metric_sets import API, MetricSelection
+from apitracker.core.model import Call
+from apitracker.errors import ServiceError
+from apitracker.tracker.put_metric_data import (
+    OUT_OF_TIME,
+    Batch,
+    Published,
+    Refusal,
+    plan,
+    publish,
+)
+from apitracker.tracker.signing import CLOUDWATCH, Connection, Credentials, Response
+
 KEYS = Credentials("123456789012", "secret", "token")
 
 
-def pages(n: int = 3, second: int = MINUTE, calls: int = 1) -> list[Page]:
-    """Pages of *n* metrics with *calls* each."""
-    names = [Call(second, f"N{at:04}", "s3", "eu") for at in range(n) for _ in range(calls)]
-    return plan(group(names, API.fields), MetricSelection()).pages
+def cut(calls: list[Call]) -> list[Batch]:
+    """The batches of *calls*."""
+    return plan(Counts(API.fields, Counter(rows(calls, API.fields))), MetricSelection()).batches
+
+
+def batches(n: int = 3, second: int = MINUTE, calls: int = 1) -> list[Batch]:
+    """Batches of *n* metrics with *calls* each."""
+    return cut([Call(second, f"N{at:04}", "s3", "eu") for at in range(n) for _ in range(calls)])
 
 
 def send(
-    some: list[Page], cloudwatch: CloudWatch, clock: FakeClock, seconds: float = 5
+    some: list[Batch], cloudwatch: CloudWatch, clock: FakeClock, seconds: float = 5
 ) -> Published:
-    """Publish *some* pages, within *seconds*."""
+    """Publish *some* batches, within *seconds*."""
     url, deadline = cloudwatch.url, clock.time + seconds
     with Connection(CLOUDWATCH, "us-east-1", url, credentials=lambda: KEYS, now=clock.now) as c:
         return publish(some, c, clock, deadline=deadline)
@@ -49,7 +56,7 @@ class TestTaken:
 
     def test_example(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
         """What was planned arrives, value for value, and is said to have arrived."""
-        published = send(pages(2, calls=3), cloudwatch, clock)
+        published = send(batches(2, calls=3), cloudwatch, clock)
         assert published == Published(requests=1, datums=2, calls=6)
         assert cloudwatch.values() == {
             ("API-COUNT", "N0000", "eu", "s3", "1789999980"): {3: 1},
@@ -58,18 +65,18 @@ class TestTaken:
         assert clock.waits == []
 
     def test_nothing(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
-        """Without pages nothing is sent."""
+        """Without batches nothing is sent."""
         assert send([], cloudwatch, clock) == Published()
         assert cloudwatch.requests == 0
 
-    def test_pages_go_over_one_connection_compressed(
+    def test_batches_go_over_one_connection_compressed(
         self, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
         """2,001 data are three requests over one connection; the long ones are gzip."""
-        published = send(pages(2001), cloudwatch, clock)
+        published = send(batches(2001), cloudwatch, clock)
         assert (published.requests, published.datums) == (3, 2001)
         assert len(cloudwatch.peers) == 1
-        assert [len(page["MetricData"]) for page in cloudwatch.pages] == [1000, 1000, 1]
+        assert [len(batch["MetricData"]) for batch in cloudwatch.batches] == [1000, 1000, 1]
         (sent, whole), _, (short, short_whole) = cloudwatch.sizes
         assert sent * 10 < whole
         assert short == short_whole < 1_024
@@ -87,14 +94,14 @@ class TestRetries:
             (runtime.FAILED, 1),
             (runtime.UNAVAILABLE, 1),
             (Fault("RequestTimeoutException", "RequestTimeout", 400), 1),
-            (runtime.PAGE, 1),
+            (runtime.WEB_PAGE, 1),
             (runtime.RESET, 1),
             (Fault("TooManyRequestsException", "TooManyRequestsException", 429), 0),
             (Fault("RequestLimitExceeded", "RequestLimitExceeded", 503), 0),
         ],
         ids=str,
     )
-    def test_each_page_arrives_once(
+    def test_each_batch_arrives_once(
         self,
         answer: runtime.Answer,
         doubtful: int,
@@ -102,10 +109,10 @@ class TestRetries:
         cloudwatch: CloudWatch,
         clock: FakeClock,
     ) -> None:
-        """A page that is turned away twice arrives at the third time, and no other page again."""
+        """A batch that is turned away twice arrives at the third time, and no other batch again."""
         cloudwatch.spelling = spelling
         cloudwatch.answers = [runtime.OK, answer, answer]
-        planned = pages(2001)
+        planned = batches(2001)
         published = send(planned, cloudwatch, clock)
         assert published == Published(3, 2001, 2001, retries=2, in_doubt=planned[1:2] * doubtful)
         assert sorted(cloudwatch.names()) == [f"N{at:04}" for at in range(2001)]
@@ -115,9 +122,9 @@ class TestRetries:
     def test_in_doubt(
         self, answer: runtime.Answer, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """A page taken without an answer is sent again, counts twice there, and is in doubt."""
+        """A batch taken without an answer is sent again, counts twice there, and is in doubt."""
         cloudwatch.answers = [answer]
-        planned = pages(3)
+        planned = batches(3)
         published = send(planned, cloudwatch, clock, seconds=0.5)
         assert published == Published(1, 3, 3, retries=1, in_doubt=planned)
         assert cloudwatch.calls() == 6
@@ -136,7 +143,7 @@ class TestRetries:
         """A wait is any part of a bound that doubles from 0.1 s up to 5 s."""
         clock.chance = chance
         cloudwatch.answers = [runtime.THROTTLED] * 8
-        assert send(pages(), cloudwatch, clock, seconds=60).retries == 8
+        assert send(batches(), cloudwatch, clock, seconds=60).retries == 8
         assert clock.waits == pytest.approx(waits)
 
     @pytest.mark.parametrize("answer", [runtime.THROTTLED, runtime.UNAVAILABLE, runtime.RESET])
@@ -151,38 +158,38 @@ class TestRetries:
         """When the next wait would pass the deadline, it is given up, before it is slept."""
         clock.chance = 1.0
         cloudwatch.always = answer
-        with pytest.raises(ServiceError, match="0 of 1 pages were published, then"):
-            send(pages(), cloudwatch, clock, seconds)
+        with pytest.raises(ServiceError, match="0 of 1 batches were published, then"):
+            send(batches(), cloudwatch, clock, seconds)
         assert clock.time < NOW + seconds
         assert cloudwatch.requests == len(clock.waits) + 1
         assert clock.time + min(5.0, 0.1 * 2 ** len(clock.waits)) >= NOW + seconds
 
     def test_a_deadline_that_has_passed(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
         """Nothing is sent any more."""
-        with pytest.raises(ServiceError, match=r"0 of 1 pages .* the deadline has passed"):
-            send(pages(), cloudwatch, clock, seconds=-1)
+        with pytest.raises(ServiceError, match=r"0 of 1 batches .* the deadline has passed"):
+            send(batches(), cloudwatch, clock, seconds=-1)
         assert (cloudwatch.requests, clock.waits) == (0, [])
 
     def test_what_was_published_before_is_said(
         self, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """An error says how many pages went before it, and why this one did not."""
+        """An error says how many batches went before it, and why this one did not."""
         cloudwatch.answers = [runtime.OK, runtime.OK]
         cloudwatch.always = runtime.THROTTLED
-        reason = "2 of 3 pages were published, then AWS answered PutMetricData with Throttling: "
+        reason = "2 of 3 batches were published, then AWS answered PutMetricData with Throttling: "
         with pytest.raises(ServiceError, match=reason):
-            send(pages(2001), cloudwatch, clock, seconds=1)
+            send(batches(2001), cloudwatch, clock, seconds=1)
 
     def test_nobody_listens(self, clock: FakeClock) -> None:
         """Where no connection is made nothing is in doubt; it is tried until the deadline."""
         with CloudWatch(clock.now).running() as gone:
             pass
         with pytest.raises(ServiceError, match="was not sent"):
-            send(pages(), gone, clock, seconds=1)
+            send(batches(), gone, clock, seconds=1)
         assert clock.waits
 
     def test_what_was_never_sent_is_not_in_doubt(self) -> None:
-        """A server that comes up during the wait gets the page, and nothing of it is in doubt."""
+        """A server that comes up during the wait gets the batch, and nothing of it is in doubt."""
         with ExitStack() as stack:
 
             class Waking(FakeClock):
@@ -197,12 +204,12 @@ class TestRetries:
             clock = Waking()
             with CloudWatch(clock.now).running() as gone:
                 pass
-            assert send(pages(), gone, clock) == Published(1, 3, 3, retries=1)
+            assert send(batches(), gone, clock) == Published(1, 3, 3, retries=1)
 
 
 @dataclass
 class Marks:
-    """What remembers pages, and cannot any more from the mark number *fails* on."""
+    """What remembers batches, and cannot any more from the mark number *fails* on."""
 
     said: list[str]
     fails: int
@@ -240,22 +247,22 @@ class Said:
 
 
 class TestMarks:
-    """What is said of pages that are not remembered, and when."""
+    """What is said of batches that are not remembered, and when."""
 
     def test_doubt_comes_before_the_send(self, clock: FakeClock) -> None:
-        """Once a mark has failed, a page is in doubt before it is sent: nothing may come after."""
+        """Once a mark has failed, a batch is in doubt before it is sent: nothing may come after."""
         said: list[str] = []
         poster, marks = Said(said, dies=3), Marks(said, fails=0)
 
         with pytest.raises(KeyboardInterrupt):
             publish(
-                pages(3001),
+                batches(3001),
                 poster,
                 clock,
                 deadline=NOW + 9,
                 marks=marks,
                 hold=False,
-                doubt=lambda page: said.append(f"doubt {page.id}"),
+                doubt=lambda batch: said.append(f"doubt {batch.id}"),
             )
 
         assert said == [
@@ -268,11 +275,11 @@ class TestMarks:
         ]
 
     def test_the_rest_of_a_log(self, clock: FakeClock) -> None:
-        """Of a log that is partly published the last page of the rest finishes it."""
+        """Of a log that is partly published the last batch of the rest finishes it."""
         said: list[str] = []
         marks = Marks(said, fails=9, done=frozenset({"api.0"}))
 
-        publish(pages(2001), Said(said), clock, deadline=NOW + 9, marks=marks)
+        publish(batches(2001), Said(said), clock, deadline=NOW + 9, marks=marks)
 
         assert said == ["send N1000", "mark api.1", "send N2000", "mark api.2 as the last"]
 
@@ -301,7 +308,7 @@ class TestRefused:
         """One bad datum of 1,000 is set aside with the reason; the others arrive once each."""
         cloudwatch.spelling = spelling
         cloudwatch.bad = lambda datum: fault if datum["MetricName"] == "N0617" else None
-        published = send(pages(1000), cloudwatch, clock)
+        published = send(batches(1000), cloudwatch, clock)
         assert (published.datums, published.calls, published.retries) == (999, 999, 0)
         [refusal] = published.refused
         assert refusal.datum.metric_name == "N0617"
@@ -326,11 +333,11 @@ class TestRefused:
         cloudwatch.bad = lambda datum: (
             runtime.INVALID if int(datum["MetricName"][1:]) in bad else None
         )
-        cloudwatch.pages, cloudwatch.taken = [], []
+        cloudwatch.batches, cloudwatch.taken = [], []
         clock.chance = 0.0
         seconds = {at: 1_600_000_000 if at in old else MINUTE for at in range(n)}
         calls = [Call(second, f"N{at:04}", "s3", "eu") for at, second in seconds.items()]
-        planned = plan(group(calls, API.fields), MetricSelection()).pages
+        planned = cut(calls)
         published = send(planned, cloudwatch, clock)
         refused = [refusal.datum.metric_name for refusal in published.refused]
         assert sorted(refused) == [f"N{at:04}" for at in sorted(bad | old)]
@@ -357,16 +364,16 @@ class TestRefused:
         cloudwatch.always = fault
         name = fault.query if spelling == "query" else fault.name
         with pytest.raises(ServiceError, match=f"AWS answered PutMetricData with {name}: "):
-            send(pages(2001), cloudwatch, clock)
+            send(batches(2001), cloudwatch, clock)
         assert (cloudwatch.requests, clock.waits) == (1, [])
 
     def test_what_is_too_old_or_too_new_is_not_sent(
         self, cloudwatch: CloudWatch, clock: FakeClock
     ) -> None:
-        """It comes back with the reason, and does not spoil the page it was planned in."""
+        """It comes back with the reason, and does not spoil the batch it was planned in."""
         old, new = int(NOW) - 14 * 86_400 - 60, int(NOW) + 7_260
         calls = [Call(s, "N", "s3", "eu") for s in (old, old, MINUTE, new)]
-        planned = plan(group(calls, API.fields), MetricSelection()).pages
+        planned = cut(calls)
         published = send(planned, cloudwatch, clock)
         assert published == Published(
             1, 1, 1, refused=[Refusal(d, OUT_OF_TIME) for d in (_of(planned, 0), _of(planned, 2))]
@@ -374,30 +381,34 @@ class TestRefused:
         assert [datum["Timestamp"] for datum in cloudwatch.taken] == [MINUTE]
         assert cloudwatch.requests == 1
 
-    def test_a_page_of_old_data_is_not_sent(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
-        """Where nothing of a page is left there is no request."""
-        published = send(pages(1001, second=1_600_000_020), cloudwatch, clock)
+    def test_a_batch_of_old_data_is_not_sent(
+        self, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """Where nothing of a batch is left there is no request."""
+        published = send(batches(1001, second=1_600_000_020), cloudwatch, clock)
         assert (published.requests, len(published.refused), cloudwatch.requests) == (0, 1001, 0)
 
-    def test_time_goes_on_while_pages_wait(self, cloudwatch: CloudWatch, clock: FakeClock) -> None:
-        """What is too old only when its page's turn has come is not sent either."""
+    def test_time_goes_on_while_batches_wait(
+        self, cloudwatch: CloudWatch, clock: FakeClock
+    ) -> None:
+        """What is too old only when its batch's turn has come is not sent either."""
         clock.chance = 1.0
         start = MINUTE
         clock.time = start + 14 * 86_400 - 0.05
         cloudwatch.answers = [runtime.THROTTLED, runtime.OK]
-        some = pages(1, second=int(clock.time) - 60) + pages(1, second=start)
+        some = batches(1, second=int(clock.time) - 60) + batches(1, second=start)
         published = send(some, cloudwatch, clock)
         assert (published.datums, len(published.refused)) == (1, 1)
         assert published.refused[0].reason == "older than two weeks, or more than two hours ahead"
 
 
 def test_bodies_are_as_planned(cloudwatch: CloudWatch, clock: FakeClock) -> None:
-    """What arrives is the planned page, byte for byte where it is not compressed."""
-    planned = pages(1)
+    """What arrives is the planned batch, byte for byte where it is not compressed."""
+    planned = batches(1)
     send(planned, cloudwatch, clock)
     assert cloudwatch.sizes == [(len(planned[0].body), len(planned[0].body))]
-    assert cloudwatch.pages == [json.loads(planned[0].body)]
+    assert cloudwatch.batches == [json.loads(planned[0].body)]
 
 
-def _of(planned: list[Page], at: int) -> Datum:
-    return [datum for page in planned for datum in page.datums][at]
+def _of(planned: list[Batch], at: int) -> Datum:
+    return [datum for batch in planned for datum in batch.datums][at]

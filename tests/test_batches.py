@@ -1,4 +1,4 @@
-"""Counts become metric data: the predecessor's statistics, in pages that CloudWatch takes."""
+"""Counts become batches that CloudWatch takes, with the predecessor's statistics."""
 
 import json
 import re
@@ -10,27 +10,19 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from apitracker.core import metrics
+from apitracker.core.counts import Counts
+from apitracker.core.datums import valid
+from apitracker.core.fields import Row, rows
 from apitracker.core.metric_sets import API, MetricSelection
-from apitracker.core.metrics import (
-    Datum,
-    Dimension,
-    Page,
-    Plan,
-    plan,
-    request,
-    timely,
-    valid,
-)
 from apitracker.core.model import Call
-from apitracker.core.tally import Row, group
+from apitracker.tracker import put_metric_data
+from apitracker.tracker.put_metric_data import Batch, Plan, plan, request
 
 T = 1_688_989_327  # 2023-07-10T11:42:07Z
 MINUTE = 1_688_989_320  # 2023-07-10T11:42:00Z
-NOW = 1_790_000_000.0
 CLOUDWATCH = ServiceModel(Loader().load_service_model("cloudwatch", "service-2"), "cloudwatch")
 PUT = CLOUDWATCH.operation_model("PutMetricData").input_shape
 DATUM = PUT.members["MetricData"].member
@@ -84,15 +76,15 @@ class Statistics(NamedTuple):
         return self.total / self.samples
 
 
-def planned(calls: list[Call], choice: MetricSelection = MetricSelection()) -> Plan:  # noqa: B008 - frozen
+def planned(calls: list[Call], selection: MetricSelection = MetricSelection()) -> Plan:  # noqa: B008 - frozen
     """Count and plan *calls* as the Lambda does."""
-    return plan(group(calls, choice.fields), choice)
+    return plan(Counts(selection.fields, Counter(rows(calls, selection.fields))), selection)
 
 
-def chosen(
+def selected(
     include: Mapping[str, Iterable[str]], exclude: Mapping[str, Iterable[str]] | None = None
 ) -> MetricSelection:
-    """The choice with these rules, as settings have them."""
+    """The selection with these rules, as settings have them."""
     texts = (
         " ".join(f"{field}={glob}" for field, globs in rule.items() for glob in globs)
         for rule in (include, exclude or {})
@@ -101,8 +93,8 @@ def chosen(
 
 
 def sent(plan: Plan) -> list[dict[str, Any]]:
-    """The data in the pages' bodies, as CloudWatch reads them."""
-    return [datum for page in plan.pages for datum in json.loads(page.body)["MetricData"]]
+    """The data in the batches' bodies, as CloudWatch reads them."""
+    return [datum for batch in plan.batches for datum in json.loads(batch.body)["MetricData"]]
 
 
 def statistics(values: Mapping[Series, Iterable[int]]) -> dict[Series, Statistics]:
@@ -133,15 +125,15 @@ def predecessor(calls: list[Call]) -> dict[Series, Statistics]:
     return statistics(values)
 
 
-def many(n: int, **fields: str) -> dict[Row, int]:
+def many(n: int, **fields: str) -> Counts:
     """Counts of *n* metrics, as `plan` takes them for the set ``api``."""
     region = fields.get("awsRegion", "eu-west-1")
     source = fields.get("eventSource", "s3.amazonaws.com")
-    return {(f"Name{at:04}", region, source, T): 1 for at in range(n)}
+    return Counts(API.fields, {(f"Name{at:04}", region, source, T): 1 for at in range(n)})
 
 
 class TestPlan:
-    """What is sent, and in which pages."""
+    """What is sent, and in which batches."""
 
     def test_example(self) -> None:
         """Three busy seconds of a minute, two alike, are one datum; another minute is another."""
@@ -152,7 +144,7 @@ class TestPlan:
             b'"Dimensions":[{"Name":"awsRegion","Value":"eu-west-1"},'
             b'{"Name":"eventSource","Value":"s3.amazonaws.com"}]'
         )
-        assert [page.body for page in found.pages] == [
+        assert [batch.body for batch in found.batches] == [
             b'{"Namespace":"API-COUNT","MetricData":['
             b'{"MetricName":"GetObject",' + dimensions + b',"Timestamp":1688989320,'
             b'"Values":[1,3],"Counts":[1,2]},'
@@ -160,7 +152,7 @@ class TestPlan:
             b'"Values":[1],"Counts":[1]}]}'
         ]
         assert found.excluded == 0
-        assert [datum.calls for page in found.pages for datum in page.datums] == [7, 1]
+        assert [datum.calls for batch in found.batches for datum in batch.datums] == [7, 1]
 
     @given(calls)
     def test_statistics_are_those_of_the_predecessor(self, calls: list[Call]) -> None:
@@ -192,27 +184,27 @@ class TestPlan:
             assert sum(datum["Counts"]) <= 60
 
     @pytest.mark.parametrize(
-        ("n", "pages"), [(0, []), (1, [1]), (999, [999]), (1000, [1000]), (1001, [1000, 1])]
+        ("n", "batches"), [(0, []), (1, [1]), (999, [999]), (1000, [1000]), (1001, [1000, 1])]
     )
-    def test_pages_are_full_but_never_over_full(self, n: int, pages: list[int]) -> None:
-        """A page holds at most 1,000 data, and as many as it may."""
+    def test_batches_are_full_but_never_over_full(self, n: int, batches: list[int]) -> None:
+        """A batch holds at most 1,000 data, and as many as it may."""
         found = plan(many(n), MetricSelection())
-        assert [len(page.datums) for page in found.pages] == pages
-        assert [len(json.loads(page.body)["MetricData"]) for page in found.pages] == pages
+        assert [len(batch.datums) for batch in found.batches] == batches
+        assert [len(json.loads(batch.body)["MetricData"]) for batch in found.batches] == batches
 
     @pytest.mark.parametrize("character", ['"', "\\", "a"])
-    def test_long_values_make_more_pages(self, character: str) -> None:
-        """No page is over 1,000,000 bytes, whatever JSON makes of its values; nothing is lost."""
+    def test_long_values_make_more_batches(self, character: str) -> None:
+        """No batch is over 1,000,000 bytes, whatever JSON makes of its values; nothing is lost."""
         counts = many(1000, awsRegion=character * 1024, eventSource=character * 1023 + ".")
         found = plan(counts, MetricSelection())
-        assert len(found.pages) > 1
-        assert max(len(page.body) for page in found.pages) <= 1_000_000
+        assert len(found.batches) > 1
+        assert max(len(batch.body) for batch in found.batches) <= 1_000_000
         assert [d["MetricName"] for d in sent(found)] == [f"Name{at:04}" for at in range(1000)]
         assert {d["Dimensions"][0]["Value"] for d in sent(found)} == {character * 1024}
 
     @given(calls, st.randoms())
     def test_order_does_not_matter(self, calls: list[Call], random: Any) -> None:  # noqa: ANN401
-        """The same counts give the same pages, byte for byte, in whatever order they come."""
+        """The same counts give the same batches, byte for byte, in whatever order they come."""
         shuffled = calls.copy()
         random.shuffle(shuffled)
         assert planned(shuffled) == planned(calls)
@@ -253,21 +245,21 @@ class TestRules:
         self, include: dict[str, list[str]], exclude: dict[str, list[str]], expected: str
     ) -> None:
         """Included is what matches in all fields; excluded, what matches in any."""
-        found = planned(list(self.CALLS), chosen(include, exclude))
+        found = planned(list(self.CALLS), selected(include, exclude))
         assert [datum["MetricName"] for datum in sent(found)] == expected.split()
         assert found.excluded == 4 - len(expected.split())
 
     @pytest.mark.parametrize(
-        "choice",
+        "selection",
         [
             MetricSelection(include="minute=2023-07-10T11:42Z"),
             MetricSelection(exclude="hour=2023-07-10T12*"),
             MetricSelection(include="day=2023-07-10* second=2023-07-10T11:42:*"),
         ],
     )
-    def test_times_alone_are_rules_too(self, choice: MetricSelection) -> None:
+    def test_times_alone_are_rules_too(self, selection: MetricSelection) -> None:
         """A rule of nothing but times, which settings take, keeps and leaves out like others."""
-        found = planned([Call(T, "In", "s3", "eu"), Call(T + 3_600, "Out", "s3", "eu")], choice)
+        found = planned([Call(T, "In", "s3", "eu"), Call(T + 3_600, "Out", "s3", "eu")], selection)
         assert [datum["MetricName"] for datum in sent(found)] == ["In"]
         assert found.excluded == 1
 
@@ -287,117 +279,12 @@ class TestRules:
         exclude: dict[str, tuple[str, ...]],
     ) -> None:
         """What is kept and what is excluded make all calls; what is kept stays as it was."""
-        found = planned(calls, chosen(include, exclude))
-        kept = sum(datum.calls for page in found.pages for datum in page.datums)
+        found = planned(calls, selected(include, exclude))
+        kept = sum(datum.calls for batch in found.batches for datum in batch.datums)
         assert kept + found.excluded == len(calls)
         everything = ours(sent(planned(calls)))
         for series, some in ours(sent(found)).items():
             assert some.total <= everything[series].total
-
-
-class TestTimely:
-    """The times that CloudWatch takes."""
-
-    @pytest.mark.parametrize(
-        ("seconds", "taken"),
-        [(-1_209_601, False), (-1_209_600, True), (0, True), (7_200, True), (7_201, False)],
-    )
-    def test_two_weeks_back_and_two_hours_ahead(self, seconds: int, *, taken: bool) -> None:
-        """Both bounds are taken, and a second beyond is not."""
-        datum = _datum(timestamp=int(NOW) + seconds)
-        assert timely([datum], NOW) == (([datum], []) if taken else ([], [datum]))
-
-    @given(st.lists(st.integers(-1_500_000, 20_000)))
-    def test_each_is_in_one_place(self, ages: list[int]) -> None:
-        """Nothing is lost, doubled or put in another order."""
-        data = [_datum(f"N{at}", int(NOW) + age) for at, age in enumerate(ages)]
-        taken, refused = timely(data, NOW)
-        assert sorted([*taken, *refused], key=data.index) == data
-        assert taken == [d for d in data if d in taken]
-        assert refused == [d for d in data if d in refused]
-
-
-class TestValid:
-    """Names and values that CloudWatch takes."""
-
-    @pytest.mark.parametrize(
-        "text",
-        ["GetObject", "a b", " a", "a ", "a+b", "a:b", "a~b", "-", "~", "x" * 255],
-    )
-    def test_what_is_taken_stays(self, text: str) -> None:
-        """A valid name is not touched."""
-        assert valid(text, 255) == text
-
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("", "-"),
-            (" ", "~36a9e7f1c95b"),
-            ("Größe", "Gr__e~aedc3f80989a"),
-            ("a\nb", "a_b~7e18f737311b"),
-            ("a\x7fb", "a_b~4ef992561c6e"),
-            (":a", "_a~b5c5cc1fbe8f"),
-            ("\ud800", "_~91a681b99855"),
-            ("y" * 256, "y" * 242 + "~80fa903654ca"),
-            ("a~0123456789ab", "a~0123456789ab~b853f9b12215"),
-        ],
-    )
-    def test_examples(self, text: str, expected: str) -> None:
-        """Bad characters become ``_``, and what was changed ends with a hash of what it was."""
-        assert valid(text, 255) == expected
-
-    def test_lengths(self) -> None:
-        """255 and 1,024 characters are taken, and one more is cut."""
-        for length in (255, 1024):
-            assert valid("x" * length, length) == "x" * length
-            assert len(valid("x" * (length + 1), length)) == length
-            assert len(valid("é" * 300_000, length)) == length
-
-    @pytest.mark.parametrize("text", [":", ":é", " :é", "\t:a", "  :  \x00", ":~0123456789ab"])
-    def test_never_a_leading_colon(self, text: str) -> None:
-        """A name that begins with a colon is refused, also one behind a blank that is cut away."""
-        assert valid(text, 255)[0] != ":"
-
-    @given(texts, st.sampled_from([255, 1024]))
-    @example("~0123456789ab", 255)
-    @example("x" * 242 + "~0123456789ab", 255)
-    def test_always_taken(self, text: str, length: int) -> None:
-        """Whatever comes in, what comes out fits the length, is ASCII and is not blank."""
-        made = valid(text, length)
-        assert 1 <= len(made) <= length
-        assert ASCII.fullmatch(made)
-
-    @given(texts, st.sampled_from(["MetricName", "Value"]))
-    def test_always_taken_by_the_model(self, text: str, shape: str) -> None:
-        """It fits the bounds, and the pattern if there is one, that botocore's model states."""
-        bounds = SHAPES[shape].metadata
-        made = valid(text, bounds["max"])
-        assert bounds["min"] <= len(made) <= bounds["max"]
-        assert re.fullmatch(bounds.get("pattern", ".*"), made)
-
-    @given(texts)
-    def test_what_stays_stays_again(self, text: str) -> None:
-        """A text that is not changed is not changed by a second time either; blank is ``-``."""
-        made = valid(text, 255)
-        if made in {text, "-"}:
-            assert valid(made, 255) == made
-
-    @given(st.lists(texts, unique=True, min_size=2), st.sampled_from([20, 255]))
-    @example(["a\n", "a\r", "a_", "a"], 255)
-    @example(["é", "_~4a99557e4033"], 255)
-    @example(["x" * 300, "x" * 301, "x" * 255], 255)
-    @example(["\ud800", "\udfff", "�", "?"], 255)
-    @example([" ", "  ", "\t"], 255)
-    def test_two_never_become_one(self, texts: list[str], length: int) -> None:
-        """Two different texts stay two; only an absent one is published as a dash would be."""
-        given = [text for text in texts if text]
-        assert len({valid(text, length) for text in given}) == len(given)
-
-    @given(texts)
-    def test_a_made_name_is_no_other_name(self, text: str) -> None:
-        """A text that looks like what is made of another one is told apart from it."""
-        made = valid(text, 255)
-        assert made in {text, "-"} or valid(made, 255) != made
 
 
 class TestModel:
@@ -410,11 +297,11 @@ class TestModel:
             max_size=20,
         )
     )
-    def test_bodies_are_valid(self, counts: dict[Row, int]) -> None:
+    def test_bodies_are_valid(self, counted: dict[Row, int]) -> None:
         """Whatever is counted, botocore finds nothing wrong in the body, nor do we lose a call."""
-        found = plan(counts, MetricSelection())
-        for page in found.pages:
-            body = json.loads(page.body)
+        found = plan(Counts(API.fields, counted), MetricSelection())
+        for batch in found.batches:
+            body = json.loads(batch.body)
             assert body.keys() == {"Namespace", "MetricData"}
             assert not ParamValidator().validate(body, PUT).has_errors()
             for datum in body["MetricData"]:
@@ -422,21 +309,15 @@ class TestModel:
                 for dimension in datum["Dimensions"]:
                     _check(dimension["Name"], "Name")
                     _check(dimension["Value"], "Value")
-        assert sum(d.calls for p in found.pages for d in p.datums) == sum(counts.values())
+        assert sum(d.calls for b in found.batches for d in b.datums) == sum(counted.values())
 
     def test_limits(self) -> None:
         """Our numbers are those of the model, and of the text in it where it has no number."""
-        assert SHAPES["MetricName"].metadata["max"] == metrics.NAME_LENGTH
-        assert SHAPES["Value"].metadata["max"] == metrics.VALUE_LENGTH
         text = CLOUDWATCH.operation_model("PutMetricData").documentation
         assert "no more than 1000 different metrics" in text
-        assert metrics.PAGE_DATUMS == 1000
+        assert put_metric_data.BATCH_DATUMS == 1000
         assert "limited to 1 MB in size" in text
-        assert metrics.PAGE_BYTES == 1_000_000
-        assert "up to 150 values per metric" in text
-        assert "two weeks before the current date, and as much as 2 hours after" in text
-        assert (metrics.OLDEST, metrics.NEWEST) == (1_209_600, 7_200)
-        assert "You can use up to 30 dimensions" in text
+        assert put_metric_data.BATCH_BYTES == 1_000_000
 
     def test_the_namespace_is_valid(self) -> None:
         """The predecessor's namespace is the set's, and the model takes it."""
@@ -444,10 +325,10 @@ class TestModel:
         _check(API.namespace, "Namespace")
 
     def test_request_of_a_part(self) -> None:
-        """A page's body is what `request` writes of its data."""
-        for page in plan(many(3), MetricSelection()).pages:
-            body = request("API-COUNT", page.datums)
-            assert page == Page("api.0", "API-COUNT", page.datums, body)
+        """A batch's body is what `request` writes of its data."""
+        for batch in plan(many(3), MetricSelection()).batches:
+            body = request("API-COUNT", batch.datums)
+            assert batch == Batch("api.0", "API-COUNT", batch.datums, body)
 
 
 def _check(text: str, shape: str) -> None:
@@ -455,7 +336,3 @@ def _check(text: str, shape: str) -> None:
     assert bounds["min"] <= len(text) <= bounds["max"]
     assert re.fullmatch(bounds.get("pattern", ".*"), text)
     assert ASCII.fullmatch(text)
-
-
-def _datum(name: str = "GetObject", timestamp: int = MINUTE) -> Datum:
-    return Datum(name, (Dimension("awsRegion", "eu-west-1"),), timestamp, [1], [1])
