@@ -135,8 +135,10 @@ class TestFiles:
 ELEMENTS = [
     (
         EVENT,
-        "is an event of EventBridge; take the records out of it first, with jq"
-        " '.. | .detail? // empty'",
+        (
+            "is an event of EventBridge; take the records out of it first, with jq"
+            " '.. | .detail? // empty'"
+        ),
     ),
     (
         {"EventId": "e", "CloudTrailEvent": "{}"},

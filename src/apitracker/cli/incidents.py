@@ -110,7 +110,6 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     path: Path | None,
 ) -> None:
     """Print the incidents of calls that ended with *outcome*, from log files or from the store."""
-    from apitracker.jobs.incidents import find_incidents, incident_query
     from apitracker.store.incident_text import write_incidents
 
     if source and path:
@@ -124,6 +123,8 @@ def _print_incidents(  # noqa: PLR0913 - options of a command
     balance = Balance()
     coverage = ""
     if source:
+        from apitracker.jobs.incidents import find_incidents, incident_query
+
         stream = find_all(source, since=selection.since, until=selection.until)
         query = incident_query(selection, settings.max_log_bytes)
         read = read_logs(stream, query, settings)

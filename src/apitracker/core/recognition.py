@@ -43,7 +43,10 @@ _FORMS: Final = tuple(
             r"\xff\xfe|\xfe\xff|\0[\s{\[]|[\s{\[]\0",
             "text in UTF-16, as PowerShell writes it; convert it to UTF-8 first, with iconv",
         ),
-        (r'\s*(?:\[\s*)?"\s*\{\s*\\"', "records as JSON texts; unwrap them first, with jq -r '.[]'"),
+        (
+            r'\s*(?:\[\s*)?"\s*\{\s*\\"',
+            "records as JSON texts; unwrap them first, with jq -r '.[]'",
+        ),
         (r"\s*<", "XML or HTML, perhaps an error instead of the log; fetch it again"),
         (r"H4sI[A-Za-z0-9+/=\s]*\Z", "gzip in base64; decode it first, with base64 -d"),
         (

@@ -423,7 +423,8 @@ def rank(db: Connection, ranking: Ranking, limit: int | None = None) -> Counts:
         f" LIMIT {'ALL' if limit is None else min(limit, LARGEST)}",
         rows.parameters,
     )
-    return Counts(ranking.by, {tuple(key): int(calls) for *key, calls in found})
+    # A row ends with its calls.
+    return Counts(ranking.by, {row[:-1]: int(row[-1]) for row in found})
 
 
 def rank_page(
