@@ -344,7 +344,7 @@ class Runtime:
         del _RuntimeApi.hosts[self._server.server_port]
 
     def invoke(
-        self, event: Json, number: int = 1, *, until: Callable[[str], bool] = lambda _: False
+        self, event: Json, number: int = 1, *, until: Callable[[str], bool] | None = None
     ) -> Outcome:
         """
         Invoke the function, starting it where it does not run; *number* makes the request id.
@@ -368,7 +368,7 @@ class Runtime:
             if process.poll() is not None:
                 kind = "exit"
                 break
-            if until(self._written(process)):
+            if until and until(self._so_far()):
                 break
         if kind == "init":
             process.wait(10)
@@ -393,6 +393,9 @@ class Runtime:
             if not select.select([process.stdout], [], [], 0)[0]:
                 break
             time.sleep(0.001)  # the pump is at it
+        return self._so_far()
+
+    def _so_far(self) -> str:
         with self._reading:
             return self._log.decode()
 

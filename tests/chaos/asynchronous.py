@@ -53,12 +53,19 @@ class Invocation(NamedTuple):
 
 
 class _Waiting:
-    """Deliveries by when they are due. A worker that takes one says when it is settled."""
+    """
+    Deliveries by when they are due. A worker that takes one says when it is settled.
 
-    def __init__(self, deliveries: Sequence[Delivery]) -> None:
+    *unhurried*, one that is tried again is due as soon as no worker is at any other: whoever held
+    its log has ended by then, and nothing else has to pass.
+    """
+
+    def __init__(self, deliveries: Sequence[Delivery], *, unhurried: bool) -> None:
         self._due = [(0.0, number, each, 1) for number, each in enumerate(deliveries)]
         self._orders = itertools.count(len(deliveries))
         self._open = len(deliveries)
+        self._taken = 0
+        self._unhurried = unhurried
         self._changed = threading.Condition()
 
     def take(self) -> tuple[Delivery, int] | None:
@@ -66,7 +73,9 @@ class _Waiting:
         with self._changed:
             while self._open:
                 wait = self._due[0][0] - time.time() if self._due else None
-                if wait is not None and wait <= 0:
+                idle = self._unhurried and not self._taken
+                if wait is not None and (wait <= 0 or idle):
+                    self._taken += 1
                     _, _, delivery, attempt = heapq.heappop(self._due)
                     return delivery, attempt
                 self._changed.wait(wait)
@@ -76,12 +85,14 @@ class _Waiting:
         """Let it be tried again, not before *at*."""
         with self._changed:
             heapq.heappush(self._due, (at, next(self._orders), delivery, attempt))
+            self._taken -= 1
             self._changed.notify_all()
 
     def settle(self) -> None:
         """Say that one is done, or given up."""
         with self._changed:
             self._open -= 1
+            self._taken -= 1
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -101,14 +112,16 @@ def play(  # noqa: PLR0913 - what a function is, what it is given, and what surr
     plan: Callable[[Delivery, int], Plan],
     workers: int,
     timeout: float,
+    unhurried: bool,
 ) -> list[Invocation]:
     """
     Invoke *handler* with *deliveries*, *workers* at a time, and say what came of each attempt.
 
     *plan* says what goes wrong at an attempt. As in AWS, a delivery that failed is tried again
-    when its *timeout*, in seconds, is over, and given up after three times.
+    when its *timeout*, in seconds, is over, and given up after three times; *unhurried*, it is
+    tried again as soon as nothing else is.
     """
-    waiting = _Waiting(deliveries)
+    waiting = _Waiting(deliveries, unhurried=unhurried)
     runs = itertools.count(1)
     invocations: list[Invocation] = []
 

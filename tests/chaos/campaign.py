@@ -156,6 +156,7 @@ def run(seed: int, aws: str, stack: Stack, *, faults: bool = True) -> Campaign:
         plan=plan,
         workers=WORKERS,
         timeout=TIMEOUT if faults else UNHURRIED,
+        unhurried=not faults,
     )
     given_up = [each for each in invocations if each.failed and each.attempt == ATTEMPTS]
     kept = {keep(aws, stack, each): brought[each.delivery.number].log for each in given_up}
