@@ -59,7 +59,7 @@ chaos: .venv/development .venv-emulator/installed
 	$(BIN)/python -m tests.chaos --seeds $(SEEDS) --first $(FIRST)
 
 bench: .venv/development
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 # What tests/web drives: Debian's chromium, or the one that Playwright brings.
 browser: .venv/development

@@ -1,5 +1,5 @@
 """
-How fast do 100,000 counts go from a Tally into the store, beside SQLite's upsert?
+How fast do the 100,000 counts of a log go into the store, beside SQLite's upsert?
 
 Opening the file, committing and closing it are part of it. SQLite has the Key as its primary key
 in a table without rowid (no slower here than one with it), a write-ahead log, and
@@ -13,15 +13,16 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from benchmarks.corpora import Corpora
 from benchmarks.measure import Options, Result, child, ratio, rounds, seconds, settle
+from tests.stores import add_counts
 
-from apitracker.core.model import Key, Tally
+from apitracker.core.model import Key
 from apitracker.store.database import Store
 
 COUNTS: Final = 100_000
@@ -58,13 +59,14 @@ def all_series(n: int, rng: random.Random) -> list[tuple[str | bool, ...]]:
             "true" if api % 5 < 3 else "false",
             "Management",
             False,
+            "",
         )
         series[one] = None
     return list(series)
 
 
-def tallies() -> tuple[Tally, Tally]:
-    """Make two tallies that have half of their keys in common."""
+def make_logs() -> tuple[dict[Key, int], dict[Key, int]]:
+    """Make the counts of two logs that have half of their keys in common."""
     rng = random.Random(1)
     series = all_series(SERIES, rng)
     keys: set[Key] = set()
@@ -74,38 +76,41 @@ def tallies() -> tuple[Tally, Tally]:
     ordered = sorted(keys)
     rng.shuffle(ordered)
     first, second = (
-        Tally({key: 1 + rng.randrange(9) // 7 for key in part})
+        {key: 1 + rng.randrange(9) // 7 for key in part}
         for part in (ordered[:COUNTS], ordered[COUNTS // 2 :])
     )
     return first, second
 
 
-def ours(folder: Path, id: str, tally: Tally) -> None:  # noqa: A002 - as in Log
-    """Add *tally* to the store."""
-    Store(folder / "usage.duckdb").add_tally(id, tally)
+def ours(folder: Path, name: str, counts: Mapping[Key, int]) -> None:
+    """Add a log of *counts* to the store."""
+    add_counts(Store(folder / "usage.duckdb"), name, counts)
 
 
-def sqlite(folder: Path, id: str, tally: Tally) -> None:  # noqa: A002, ARG001 - as `ours`
-    """Add *tally* to an SQLite file."""
+def sqlite(folder: Path, name: str, counts: Mapping[Key, int]) -> None:  # noqa: ARG001 - as `ours`
+    """Add *counts* to an SQLite file."""
     with closing(sqlite3.connect(folder / "usage.sqlite")) as db, db:
         db.execute("PRAGMA journal_mode = wal")
         db.execute("PRAGMA synchronous = normal")
         db.execute(TABLE)
-        db.executemany(UPSERT, ((*key, n) for key, n in tally.items()))
+        db.executemany(UPSERT, ((*key, n) for key, n in counts.items()))
 
 
-CONTENDERS: Final[dict[str, Callable[[Path, str, Tally], None]]] = {"ours": ours, "sqlite": sqlite}
+CONTENDERS: Final[dict[str, Callable[[Path, str, Mapping[Key, int]], None]]] = {
+    "ours": ours,
+    "sqlite": sqlite,
+}
 
 
 def _time(name: str, work: Path) -> list[float]:
-    """Add two tallies to a new file; give the seconds of each."""
+    """Add two logs to a new file, and return the seconds of each."""
     settle()
     times = []
-    made = tallies()
+    made = make_logs()
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        for i, tally in enumerate(made):
+        for i, counts in enumerate(made):
             begun = time.perf_counter()
-            CONTENDERS[name](Path(folder), str(i), tally)
+            CONTENDERS[name](Path(folder), str(i), counts)
             times.append(time.perf_counter() - begun)
     return times
 
@@ -129,7 +134,7 @@ def run(options: Options, corpora: Corpora) -> Iterable[Result]:
         ("into a file that holds 100,000, half of them the same", filled),
     ):
         yield Result(
-            f"100,000 counts from a Tally {what}, against SQLite's upsert",
+            f"100,000 counts of a log {what}, against SQLite's upsert",
             f"{SERIES:,} series",
             seconds(times["ours"][-options.rounds :]),
             seconds(times["sqlite"][-options.rounds :]),

@@ -2,8 +2,8 @@
 How well does ``apitracker count`` use two cores?
 
 The whole command on two processes, beside two independent interpreters that run the same command
-at the same time, each on half of the logs and each on one process: they share nothing and put
-nothing together, which no program that gives one answer can beat.
+at the same time, each on half of the logs and each on one process: they share nothing and merge
+nothing, so no program that gives one answer can beat them.
 """
 
 from collections.abc import Iterable

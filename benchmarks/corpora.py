@@ -1,5 +1,5 @@
 """
-What is measured on: a synthetic trail, and one made of real records where they are.
+Corpora to measure on: a synthetic trail, and one made of real records where they are.
 
 The real records are in ``../shared/data``, which is no part of the project: the corpus repeats
 them, each time with fresh ids and times, in gzip files that hold 1 to 10 MB, five minutes each.
@@ -43,17 +43,17 @@ class Corpora:
         return ["synthetic", "real"] if REAL.is_dir() else ["synthetic"]
 
     def whole(self, name: str) -> Path:
-        """Give the corpus of 500 MB of JSON, or of a tenth of it with ``--quick``."""
+        """Return the corpus of 500 MB of JSON, or of a tenth of it with ``--quick``."""
         folder = self.work / name
         if not folder.exists():
             if name == "real":
                 _repeat(REAL, folder, self.bytes)
             else:
-                sample.write(folder, events=self.bytes // 1_317, days=1)
+                sample.write_trail(folder, events=self.bytes // 1_317, days=1)
         return folder
 
     def part(self, name: str, of: int, nth: int = 0) -> Path:
-        """Give the *nth* of *of* parts of a corpus, all of about the same size."""
+        """Return the *nth* of *of* parts of a corpus, all of about the same size."""
         folder = self.work / f"{name}-{nth}-of-{of}"
         if not folder.exists():
             folder.mkdir()
@@ -72,7 +72,7 @@ def files(folder: Path) -> list[Found]:
 
 
 def describe(folder: Path) -> str:
-    """Say how large the corpus in *folder* is."""
+    """Word the size of the corpus in *folder*."""
     found = files(folder)
     text = sum(len(gzip.decompress(Path(log.name).read_bytes())) for log in found)
     return f"{len(found)} files, {text / MB:.0f} MB of JSON"
@@ -111,7 +111,7 @@ def _records(log: Path) -> list[str]:
 
 
 def _endless(records: list[str], rng: random.Random) -> Iterator[str]:
-    """Give the records again and again: runs of neighbours, as they were delivered."""
+    """Return the records again and again: runs of neighbours, as they were delivered."""
     while True:
         start = rng.randrange(len(records))
         yield from records[start : start + 200]

@@ -1,7 +1,7 @@
 """
 How fast are logs decoded and counted on one core, beside json and a dict, and beside DuckDB?
 
-Ours is what ``apitracker count`` runs on one core: `read_all` with one process, and `total`, with
+Ours is what ``apitracker count`` runs on one core: `read_all` with one process, and `merge`, with
 the garbage collector as the command sets it. The others are as people write them, and leave it as
 it is. All give the same counts, which is checked; to spell them alike is not timed.
 """
@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,36 +20,37 @@ from benchmarks.corpora import Corpora, describe, files
 from benchmarks.measure import Options, Result, child, ratio, rounds, seconds, settle
 
 from apitracker.core.compression import MAX_BYTES
-from apitracker.core.tally import Row
+from apitracker.core.counting import Query, merge
+from apitracker.core.fields import Row
 from apitracker.core.times import label
-from apitracker.jobs.ingest import question
-from apitracker.logs.totals import Balance, total
-from apitracker.logs.workers import Question, read_all
+from apitracker.jobs.ingest import ingest_query
+from apitracker.logs.workers import read_all, results
 
 MINUTE: Final = ("minute", "eventName", "awsRegion", "eventSource")
 NO_CALLS: Final = {"Aggregated", "Insight", "AwsAggregatedEvent", "AwsCloudTrailInsight"}
 SIGN_IN: Final = ("signin", "sso", "workspaces")
 AWS_CAUSED: Final = "aws operational issue"
-Counts = dict[Row, int]
+Counts = Mapping[Row, int]
 
 
 def ours_by_minute(folder: Path) -> Counts:
     """Count by minute, API and region; nobody looks for duplicates."""
-    return _ours(folder, Question(MINUTE, MAX_BYTES, keep_duplicates=True))
+    return _ours(folder, Query(MINUTE, keep_duplicates=True))
 
 
 def ours_by_key(folder: Path) -> Counts:
-    """Count by all that a Key tells apart, each eventID once."""
-    return _ours(folder, question(MAX_BYTES))
+    """Count by all fields of a Key, each eventID once."""
+    return _ours(folder, ingest_query(MAX_BYTES))
 
 
-def _ours(folder: Path, asked: Question) -> Counts:
-    return total(read_all(files(folder), asked, processes=1), asked, Balance())
+def _ours(folder: Path, query: Query) -> Counts:
+    read = read_all(files(folder), query, processes=1)
+    return merge(results(read), query).counts.rows
 
 
 def json_by_minute(folder: Path) -> Counts:
     """Do as `ours_by_minute` with the standard library, as most scripts do."""
-    counts: Counts = {}
+    counts: dict[Row, int] = {}
     for log in files(folder):
         with gzip.open(log.name) as file:
             records = json.load(file)["Records"]
@@ -66,7 +67,7 @@ def json_by_minute(folder: Path) -> Counts:
 
 def json_by_key(folder: Path) -> Counts:
     """Do as `ours_by_key` with the standard library."""
-    counts: Counts = {}
+    counts: dict[Row, int] = {}
     seen = set()
     for log in files(folder):
         with gzip.open(log.name) as file:
@@ -237,7 +238,7 @@ CONTENDERS: Final[dict[str, Callable[[Path], Counts]]] = {
 
 
 def _digest(counts: Counts) -> str:
-    """Give a hash of *counts* with times written alike."""
+    """Return a hash of *counts* with times written alike."""
     form = {4: "minute", 12: "second"}
     rows = sorted(
         (label(form[len(row)], row[0])[: 19 if len(row) == 12 else 16], *row[1:], n)

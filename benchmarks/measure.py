@@ -25,10 +25,10 @@ MIB: Final = 1024 * 1024
 
 class Result(Struct, frozen=True):
     """
-    What one question came to: *ours* and *baseline* in words, and their *ratio*.
+    The result of one comparison: *ours* and *baseline* in words, and their *ratio*.
 
-    The ratio is to be at least *target* or, with *at_most*, at most; without a target it is
-    for information.
+    The ratio has to be at least *target* or, with *at_most*, at most; without a target it is for
+    information.
     """
 
     what: str
@@ -49,7 +49,7 @@ class Result(Struct, frozen=True):
 
 
 class Options(Struct, frozen=True):
-    """How much is measured, and on what: *work* is a folder for whatever has to be written."""
+    """The number of rounds and the amount of data; *work* is a folder for files."""
 
     rounds: int
     quick: bool
@@ -57,18 +57,18 @@ class Options(Struct, frozen=True):
 
 
 def settle() -> None:
-    """Set the garbage collector as `apitracker.cli.main.main` does: it is part of what is ours."""
+    """Set the garbage collector as `apitracker.cli.main.main` does: that is part of ours."""
     gc.set_threshold(100_000, 50, 50)
 
 
 def child(module: str, *arguments: str) -> Any:  # noqa: ANN401 - JSON
-    """Run ``python -m benchmarks.<module> ARGUMENTS`` and give the JSON that it prints."""
+    """Run ``python -m benchmarks.<module> ARGUMENTS`` and return the JSON that it prints."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def wall(*commands: list[str], environment: Mapping[str, str] | None = None) -> float:
-    """Run *commands* at the same time; give the seconds until all have ended."""
+    """Run *commands* at the same time; return the seconds until all have ended."""
     begun = time.perf_counter()
     running = [
         subprocess.Popen(command, env=os.environ | (environment or {}), stderr=subprocess.DEVNULL)
@@ -94,7 +94,7 @@ def rounds(n: int, contenders: Mapping[str, Callable[[], float]]) -> dict[str, l
 
 
 def ratio(baseline: list[float], ours: list[float]) -> float:
-    """Give how many times as long the baseline takes: the median over the rounds."""
+    """Return how many times as long the baseline takes: the median over the rounds."""
     return statistics.median(b / o for b, o in zip(baseline, ours, strict=True))
 
 
@@ -105,7 +105,7 @@ def seconds(times: list[float]) -> str:
 
 
 def memory(field: str) -> int:
-    """Give a line of this process's status, VmHWM or VmRSS, in bytes."""
+    """Return a line of this process's status, VmHWM or VmRSS, in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024

@@ -1,5 +1,5 @@
 """
-How much memory does it take to decode one log, and to count many?
+Memory that it takes to decode one log, and to count many.
 
 One log: the peak of a process that reads and decodes it and keeps every call, beyond what the
 interpreter with our modules takes, as a multiple of the log's inflated size; in the form that
@@ -23,11 +23,12 @@ from benchmarks.decoding import MINUTE
 from benchmarks.measure import MIB, SCRIPTS, Options, Result, child, memory, settle
 
 from apitracker.core.compression import MAX_BYTES
-from apitracker.core.records import decode
-from apitracker.jobs import ingest as ingestion
+from apitracker.core.counting import PartialCount
+from apitracker.core.records import parts
+from apitracker.jobs.ingest import ingest_query
 from apitracker.logs import sources
-from apitracker.logs import workers as readings
 from apitracker.logs.sources import Found
+from apitracker.logs.workers import read
 
 SIZES: Final = (10 * MB, 50 * MB)
 
@@ -45,21 +46,20 @@ FORMS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
 
 
 def _decoding(path: Path, how: str) -> int:
-    """Give how many bytes it takes to decode the log at *path*, beyond what there is before."""
+    """Return the bytes that decoding the log at *path* adds to the process."""
     settle()
     before = memory("VmRSS")
     if how == "decode":
-        decoded = decode(sources.read(str(path)))
-        assert decoded.calls  # noqa: S101 - kept until here
+        decoded = list(parts(sources.fetch_log(str(path))))
+        assert any(part.calls for part in decoded)  # noqa: S101 - kept until here
     else:
-        question = ingestion.question(MAX_BYTES)
-        reading = readings.read(Found(str(path), 0), question)
-        assert isinstance(reading, readings.Reading)  # noqa: S101 - kept until here
+        log = read(Found(str(path), 0), ingest_query(MAX_BYTES))
+        assert isinstance(log.result, PartialCount)  # noqa: S101 - kept until here
     return memory("VmHWM") - before
 
 
 def _counting(by: str, folder: Path, output: Path) -> tuple[int, int]:
-    """Give the peaks of the sums of PSS and of RSS over a command and its processes."""
+    """Return the peaks of the sums of PSS and of RSS over a command and its processes."""
     command = [str(SCRIPTS / "apitracker"), "count", str(folder), "--by", by]
     process = subprocess.Popen(
         [*command, "--format", "csv", "-o", str(output)],
@@ -77,7 +77,7 @@ def _counting(by: str, folder: Path, output: Path) -> tuple[int, int]:
 
 
 def _family(pid: int) -> list[int]:
-    """Give *pid* and the processes below it."""
+    """Return *pid* and the processes below it."""
     try:
         children = [
             int(child)
@@ -90,7 +90,7 @@ def _family(pid: int) -> list[int]:
 
 
 def _smaps(pid: int) -> tuple[int, int]:
-    """Give the PSS and the RSS of a process, in bytes."""
+    """Return the PSS and the RSS of a process, in bytes."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     except OSError:
@@ -100,7 +100,7 @@ def _smaps(pid: int) -> tuple[int, int]:
 
 
 def run(options: Options, corpora: Corpora) -> Iterable[Result]:
-    """Answer the first question for each form and size, the second for each corpus."""
+    """Measure one log of each form and size, and the command on each corpus."""
     for name in corpora.names():
         records = _records(corpora.whole(name), max(SIZES))
         for form, write in FORMS.items():
@@ -110,7 +110,7 @@ def run(options: Options, corpora: Corpora) -> Iterable[Result]:
                 path.write_bytes(gzip.compress(text, 6))
                 for how in ("decode", "read") if form.startswith("as") else ("decode",):
                     peak = child("peaks", "decoding", str(path), how)
-                    function = "records.decode" if how == "decode" else "readings.read"
+                    function = "records.parts" if how == "decode" else "workers.read"
                     yield Result(
                         f"peak memory of {function}, one log {form}",
                         name,
@@ -137,7 +137,7 @@ def run(options: Options, corpora: Corpora) -> Iterable[Result]:
 
 
 def _records(folder: Path, size: int) -> list[bytes]:
-    """Give records of *folder*, *size* bytes of JSON or a little more, without white space."""
+    """Return records of *folder*, *size* bytes of JSON or a little more, without white space."""
     records: list[bytes] = []
     for log in files(folder):
         if size <= 0:
@@ -150,7 +150,7 @@ def _records(folder: Path, size: int) -> list[bytes]:
 
 
 def _first(records: list[bytes], size: int) -> list[bytes]:
-    """Give the first of *records*, *size* bytes of them."""
+    """Return the first of *records*, *size* bytes of them."""
     taken = []
     for record in records:
         size -= len(record)

@@ -1,8 +1,8 @@
 """
 How large are 10 million counts over 90 days, and how fast are the busiest APIs found in them?
 
-The store is filled by `Store.add_tally`, 500,000 counts at a time, then compacted as `ingest`
-does, and asked through `Store.top`, which opens the file for each question.
+The store is filled with logs of 500,000 counts each, then compacted as `ingest` does, and asked by
+`queries.rank`. The file is opened for each question.
 
 SQLite has the same two tables, *series* and *counts*, and an index for each question: counts is a
 table without rowid with the primary key (series, second), so that the sums over all time are
@@ -20,7 +20,6 @@ import sqlite3
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +29,7 @@ import numpy as np
 from benchmarks.adding import all_series
 from benchmarks.corpora import Corpora
 from benchmarks.measure import MIB, Options, Result, child, ratio, rounds, seconds, settle
+from tests.stores import add_counts, top
 
 from apitracker.core.model import Key
 from apitracker.core.selection import ALL, Selection
@@ -69,7 +69,7 @@ def generate(n: int) -> tuple[Array, Array, Array]:
 
 
 def fill_ours(path: Path, n: int) -> None:
-    """Fill the store through its own functions."""
+    """Fill the store by its own functions."""
     series = all_series(SERIES, random.Random(1))
     store = Store(path)
     times, numbers, calls = generate(n)
@@ -79,7 +79,7 @@ def fill_ours(path: Path, n: int) -> None:
             tuple.__new__(Key, (time, *series[number]))
             for time, number in zip(times[part].tolist(), numbers[part].tolist(), strict=True)
         )
-        store.add_tally(str(at), Counter(dict(zip(keys, calls[part].tolist(), strict=True))))
+        add_counts(store, str(at), dict(zip(keys, calls[part].tolist(), strict=True)))
     store.compact()
 
 
@@ -123,7 +123,7 @@ def _fill_sqlite(path: Path, n: int, order: tuple[str, str]) -> None:
 def top_ours(path: Path, since: int | None) -> list[Any]:
     """Ask the store for the busiest APIs."""
     selection = ALL if since is None else Selection(since)
-    return [(*row, n) for row, n in Store(path).top(BY, limit=10, selection=selection)]
+    return [(*row, n) for row, n in top(Store(path), BY, limit=10, selection=selection)]
 
 
 def top_sqlite(path: Path, since: int | None) -> list[Any]:

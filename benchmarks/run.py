@@ -1,5 +1,5 @@
 """
-Run the benchmarks and write RESULTS.md: ``python benchmarks/run.py [--only NAME] [--quick]``.
+Run the benchmarks and write RESULTS.md: ``python -m benchmarks.run [--only NAME] [--quick]``.
 
 Each script answers one question: decoding, cores, adding, querying, pages, peaks. Nothing is
 written outside a temporary folder but RESULTS.md, and that only when all have run in full.
@@ -8,7 +8,6 @@ written outside a temporary folder but RESULTS.md, and that only when all have r
 import argparse
 import os
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -16,8 +15,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks import adding, cold_start, cores, decoding, handler, pages, peaks, querying
 from benchmarks.corpora import Corpora

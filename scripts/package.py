@@ -64,9 +64,17 @@ def module(name: str) -> Path | None:
     return next((p for p in (path / "__init__.py", path.with_suffix(".py")) if p.is_file()), None)
 
 
+def run(node: ast.AST) -> Iterator[ast.AST]:
+    """Return all nodes below *node*, but for imports that only type checkers see."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from run(child)
+
+
 def imported(path: Path) -> Iterator[str]:
     """Give the names of all that *path* imports, some of which are not modules."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in run(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

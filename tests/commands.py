@@ -14,7 +14,7 @@ NO_ACCOUNT: Final = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-"""Nothing of the AWS settings of whoever runs the tests."""
+"""Settings that keep the AWS account of the developer out of the tests."""
 
 SECONDS: Final = 300  # after which a command hangs, on the slowest of machines
 

@@ -1,4 +1,4 @@
-"""What tests share: that Ctrl-C works; time that they move, and a CloudWatch that goes by it."""
+"""Shared by all tests: a working Ctrl-C, a clock that tests move, a CloudWatch that follows it."""
 
 import signal
 from collections.abc import Iterator

@@ -24,7 +24,7 @@ WHOLE = {
     "eventType": "AwsApiCall",
     "eventCategory": "Management",
 }
-"""What a record has besides what counting needs."""
+"""Fields that counting does not need."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class FakeClock:
 
 
 class Context:
-    """What Lambda says of an invocation, which has a minute."""
+    """The context of an invocation that has a minute left."""
 
     aws_request_id = "0f9c1e1c-4a4e-4f57-9d5b-000000000000"
 

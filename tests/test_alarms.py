@@ -4,20 +4,20 @@ import re
 from contextlib import ExitStack
 from typing import Any
 
-import boto3
 import botocore.session
 import pytest
-from botocore.stub import Stubber
 from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.answers import answering
 
+from apitracker.core.counts import Counts
 from apitracker.core.metric_sets import OUTCOMES, MetricSelection
-from apitracker.core.metrics import plan
 from apitracker.errors import UsageError
 from apitracker.operations import alarms, api_names
 from apitracker.operations.alarms import Alarm, Seen
-from apitracker.operations.deployment import Stack
+from apitracker.operations.deployment import Deployment
+from apitracker.tracker.put_metric_data import plan
 
 
 def alarm(**more: Any) -> Alarm:  # noqa: ANN401 - fields of any type
@@ -34,7 +34,7 @@ def alarm(**more: Any) -> Alarm:  # noqa: ANN401 - fields of any type
 
 def test_worked_example() -> None:
     """The whole request of an alarm on one API in one region."""
-    assert alarms.request(alarm(notify=("arn:aws:sns:eu-west-1:111122223333:t",))) == {
+    assert alarms.alarm_request(alarm(notify=("arn:aws:sns:eu-west-1:111122223333:t",))) == {
         "AlarmName": "API-COUNT ec2.amazonaws.com:RunInstances eu-west-1",
         "AlarmDescription": "More than 100 calls of RunInstances (ec2.amazonaws.com) in eu-west-1 "
         "within 5 minutes. Looks 20 minutes back, as CloudTrail delivers late. Made by apitracker "
@@ -59,7 +59,7 @@ def test_worked_example() -> None:
 
 def test_worked_example_of_any_region() -> None:
     """All regions are added up by a query instead of a metric."""
-    requested = alarms.request(alarm(region=None, per=60))
+    requested = alarms.alarm_request(alarm(region=None, per=60))
 
     assert requested["AlarmName"] == "API-COUNT ec2.amazonaws.com:RunInstances any-region"
     assert "in all regions together within 1 minutes." in requested["AlarmDescription"]
@@ -79,7 +79,7 @@ def test_worked_example_of_any_region() -> None:
 
 def test_worked_example_of_an_outcome() -> None:
     """The whole request of an alarm on the throttled calls of one API in one region."""
-    assert alarms.request(alarm(outcome="throttled", above=50)) == {
+    assert alarms.alarm_request(alarm(outcome="throttled", above=50)) == {
         "AlarmName": "API-COUNT ec2.amazonaws.com:RunInstances eu-west-1 throttled",
         "AlarmDescription": "More than 50 throttled calls of RunInstances (ec2.amazonaws.com) in "
         "eu-west-1 within 5 minutes. Looks 20 minutes back, as CloudTrail delivers late. Who is "
@@ -118,7 +118,7 @@ def test_worked_example_of_several_spellings() -> None:
         {"Name": "awsRegion", "Value": "eu-west-1"},
         {"Name": "eventSource", "Value": "lambda.amazonaws.com"},
     ]
-    assert alarms.request(dated()) == {
+    assert alarms.alarm_request(dated()) == {
         "AlarmName": "API-COUNT lambda.amazonaws.com:UpdateFunctionCode eu-west-1",
         "AlarmDescription": "More than 100 calls of UpdateFunctionCode (lambda.amazonaws.com) in "
         "eu-west-1 within 5 minutes. Recorded as UpdateFunctionCode20150331, "
@@ -157,9 +157,9 @@ def test_one_spelling_is_watched_by_itself() -> None:
     """An API with one dated name is watched by that metric, in any region too."""
     one = dated(names=SPELLINGS[1:])
 
-    assert alarms.request(one)["MetricName"] == "UpdateFunctionCode20150331v2"
-    assert "Metrics" not in alarms.request(one)
-    assert 'SUM("UpdateFunctionCode20150331v2")' in alarms.query(
+    assert alarms.alarm_request(one)["MetricName"] == "UpdateFunctionCode20150331v2"
+    assert "Metrics" not in alarms.alarm_request(one)
+    assert 'SUM("UpdateFunctionCode20150331v2")' in alarms.insights_query(
         dated(names=SPELLINGS[1:], region=None)
     )
 
@@ -167,7 +167,7 @@ def test_one_spelling_is_watched_by_itself() -> None:
 def test_a_query_adds_up_one_name() -> None:
     """A query of Metrics Insights is on one metric: several spellings in any region are refused."""
     with pytest.raises(UsageError) as caught:
-        alarms.request(dated(region=None))
+        alarms.alarm_request(dated(region=None))
 
     assert str(caught.value) == (
         "lambda.amazonaws.com:UpdateFunctionCode: recorded as UpdateFunctionCode20150331, "
@@ -181,12 +181,12 @@ def test_the_limits_of_an_alarm() -> None:
     names = tuple(f"Get201503{day}" for day in range(10, 21))
     actions = tuple(f"arn:aws:sns:eu-west-1:111122223333:{n}" for n in range(6))
 
-    assert len(alarms.request(dated(names=names[:10]))["Metrics"]) == 11
+    assert len(alarms.alarm_request(dated(names=names[:10]))["Metrics"]) == 11
     with pytest.raises(UsageError, match="adds up at most 10 metrics: give one of these names"):
-        alarms.request(dated(names=names))
-    assert alarms.request(alarm(notify=actions[:5]))["AlarmActions"] == [*actions[:5]]
+        alarms.alarm_request(dated(names=names))
+    assert alarms.alarm_request(alarm(notify=actions[:5]))["AlarmActions"] == [*actions[:5]]
     with pytest.raises(UsageError, match="--notify: an alarm has at most 5 actions; use a topic"):
-        alarms.request(alarm(notify=actions))
+        alarms.alarm_request(alarm(notify=actions))
 
 
 @pytest.mark.parametrize(
@@ -204,33 +204,30 @@ def test_requests_are_those_of_the_model(wanted: Alarm) -> None:
     model = botocore.session.Session().get_service_model("cloudwatch")
     shape = model.operation_model("PutMetricAlarm").input_shape
 
-    report = ParamValidator().validate(alarms.request(wanted), shape)
+    report = ParamValidator().validate(alarms.alarm_request(wanted), shape)
 
     assert not report.has_errors(), report.generate_report()
 
 
-STACK = Stack(
-    "tracker", "CREATE_COMPLETE", {}, {"MetricSets": "api,service", "MemorySize": "256", "Z": ""}
+DEPLOYED = Deployment(
+    name="tracker",
+    status="CREATE_COMPLETE",
+    parameters={"MetricSets": "api,service", "MemorySize": "256", "Z": ""},
 )
 
 
 def looked(*answers: tuple[str, str, dict[str, Any]], source: str = "ec2.amazonaws.com") -> Seen:
     """What is seen where AWS gives these answers, by service and operation."""
     with ExitStack() as stack:
-        made = {}
-        for service in ("cloudwatch", "cloudformation", "lambda"):
-            client = boto3.session.Session(
-                aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-west-1"
-            ).client(service)
-            stubber = stack.enter_context(Stubber(client))
-            stack.callback(client.close)
-            for _, operation, answer in (each for each in answers if each[0] == service):
-                if "code" in answer:
-                    stubber.add_client_error(operation, answer["code"], "No.")
-                else:
-                    stubber.add_response(operation, answer)
-            made[service] = client
-        return alarms.look_at_tracker(source, "API-COUNT", "tracker", made.__getitem__)
+        makers = {
+            service: stack.enter_context(
+                answering(service, *(each[1:] for each in answers if each[0] == service))
+            )
+            for service in ("cloudwatch", "cloudformation", "lambda")
+        }
+        return alarms.look_at_tracker(
+            source, "API-COUNT", "tracker", lambda service: makers[service](service)
+        )
 
 
 def test_what_may_not_be_seen() -> None:
@@ -238,6 +235,7 @@ def test_what_may_not_be_seen() -> None:
     assert looked(
         ("cloudwatch", "list_metrics", {"code": "AccessDenied"}),
         ("cloudformation", "describe_stacks", {"code": "AccessDenied"}),
+        ("lambda", "get_function_configuration", {"code": "ResourceNotFoundException"}),
     ) == Seen(
         unlisted="cloudwatch:ListMetrics was refused: AccessDenied: No.: allow "
         "cloudwatch:ListMetrics to these credentials",
@@ -269,19 +267,24 @@ def test_the_names_that_are_listed() -> None:
             {"Metrics": [metric("Calls"), metric("Throttled", eventName="StopInstances")]},
         ),
         ("cloudformation", "describe_stacks", {"code": "ValidationError"}),
+        ("lambda", "get_function_configuration", {"code": "ResourceNotFoundException"}),
     )
 
     assert seen.names == {"RunInstances", "StopInstances"}
-    assert seen.undeployed.startswith("there is no stack tracker here: ")
+    assert seen.undeployed.startswith("there is no stack or function tracker here: ")
 
 
 def test_what_a_deployed_tracker_feeds() -> None:
     """An alarm may fire where its set is published and its calls are not left out."""
     rules = MetricSelection(include="eventSource=ec2.* awsRegion=*", exclude="eventName=Describe*")
 
-    for choice in (MetricSelection(), rules, MetricSelection(exclude="caller=*:role/x readOnly=true")):
-        assert alarms.unfed(alarm(), Seen(stack=STACK, choice=choice)) == ""
-    assert alarms.unfed(alarm(region=None), Seen(stack=STACK, choice=rules)) == ""
+    for selection in (
+        MetricSelection(),
+        rules,
+        MetricSelection(exclude="caller=*:role/x readOnly=true"),
+    ):
+        assert alarms.unfed(alarm(), Seen(deployment=DEPLOYED, selection=selection)) == ""
+    assert alarms.unfed(alarm(region=None), Seen(deployment=DEPLOYED, selection=rules)) == ""
     assert alarms.unfed(alarm(outcome="denied"), Seen()) == ""
 
 
@@ -289,26 +292,28 @@ def test_a_set_that_is_not_deployed() -> None:
     """The command adds the set to those that there are, and keeps every other parameter."""
     throttled = alarm(outcome="throttled")
 
-    assert alarms.unfed(throttled, Seen(stack=STACK, choice=MetricSelection())) == (
+    assert alarms.unfed(throttled, Seen(deployment=DEPLOYED, selection=MetricSelection())) == (
         "tracker does not publish the metric set outcomes, so that the alarm could never fire; to "
         "add it: aws cloudformation update-stack --stack-name tracker --use-previous-template "
         "--capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "
         "'ParameterKey=MetricSets,ParameterValue=\"api,service,outcomes\"' "
         "ParameterKey=MemorySize,UsePreviousValue=true ParameterKey=Z,UsePreviousValue=true"
     )
-    predecessor = Stack("old", "CREATE_COMPLETE", {}, {"CloudTrailLogGroupName": "g"})
-    assert alarms.unfed(throttled, Seen(stack=predecessor, choice=MetricSelection())).endswith(
-        "to add it: deploy this version over it, with MetricSets=api,outcomes"
+    predecessor = Deployment(
+        name="old", status="CREATE_COMPLETE", parameters={"CloudTrailLogGroupName": "g"}
     )
+    assert alarms.unfed(
+        throttled, Seen(deployment=predecessor, selection=MetricSelection())
+    ).endswith("to add it: deploy this version over it, with MetricSets=api,outcomes")
     only = MetricSelection(metrics=("outcomes",))
-    assert alarms.unfed(throttled, Seen(stack=STACK, choice=only)) == ""
+    assert alarms.unfed(throttled, Seen(deployment=DEPLOYED, selection=only)) == ""
     assert "does not publish the metric set api, so" in alarms.unfed(
-        alarm(), Seen(stack=STACK, choice=only)
+        alarm(), Seen(deployment=DEPLOYED, selection=only)
     )
 
 
 @pytest.mark.parametrize(
-    ("wanted", "choice", "fault"),
+    ("wanted", "selection", "fault"),
     [
         (
             alarm(),
@@ -344,14 +349,16 @@ def test_a_set_that_is_not_deployed() -> None:
         ),
     ],
 )
-def test_what_a_deployed_tracker_never_feeds(wanted: Alarm, choice: MetricSelection, fault: str) -> None:
+def test_what_a_deployed_tracker_never_feeds(
+    wanted: Alarm, selection: MetricSelection, fault: str
+) -> None:
     """Another namespace, and rules that leave out each such call, are a reason."""
-    assert alarms.unfed(wanted, Seen(stack=STACK, choice=choice)) == fault
+    assert alarms.unfed(wanted, Seen(deployment=DEPLOYED, selection=selection)) == fault
 
 
 def test_worked_example_of_an_outcome_in_any_region() -> None:
     """The query is over the metrics of the set `outcomes`, of one API."""
-    requested = alarms.request(alarm(outcome="denied", region=None, namespace="Ours"))
+    requested = alarms.alarm_request(alarm(outcome="denied", region=None, namespace="Ours"))
 
     assert requested["AlarmName"] == "Ours ec2.amazonaws.com:RunInstances any-region denied"
     assert "Who was denied: apitracker denials." in requested["AlarmDescription"]
@@ -367,20 +374,21 @@ def test_worked_example_of_an_outcome_in_any_region() -> None:
 @pytest.mark.parametrize("name", ["RunInstances", "Grüße", "x" * 300])
 def test_an_outcome_is_watched_where_it_is_published(outcome: str, name: str) -> None:
     """What the function publishes of such a call is the metric that the alarm watches."""
-    choice = MetricSelection(metrics=("outcomes",))
-    called = {
+    selection = MetricSelection(metrics=("outcomes",))
+    called: dict[str, str | int] = {
         "outcome": outcome,
         "awsRegion": "eu-west-1",
         "eventSource": "ec2.amazonaws.com",
         "eventName": name,
         "second": 1_790_000_000,
     }
-    (page,) = plan({tuple(called[field] for field in choice.fields): 1}, choice).pages
-    (datum,) = page.datums
+    row = tuple(called[field] for field in selection.fields)
+    (batch,) = plan(Counts(selection.fields, {row: 1}), selection).batches
+    (datum,) = batch.datums
 
-    requested = alarms.request(alarm(outcome=outcome, event_name=name))
+    requested = alarms.alarm_request(alarm(outcome=outcome, event_name=name))
 
-    assert (requested["Namespace"], requested["MetricName"]) == (page.namespace, datum.metric_name)
+    assert (requested["Namespace"], requested["MetricName"]) == (batch.namespace, datum.metric_name)
     assert requested["Dimensions"] == [
         {"Name": each.name, "Value": each.value} for each in datum.dimensions
     ]
@@ -450,14 +458,14 @@ def test_no_periods(text: str) -> None:
 )
 def test_looks_back_for_what_comes_late(per: int, periods: int) -> None:
     """A period is still looked at when all of it has been delivered, 15 minutes after it ended."""
-    assert alarms.periods(per) == periods
+    assert alarms.evaluation_periods(per) == periods
 
 
 @given(st.integers(1, 1_440))
 def test_looks_back_no_further_than_cloudwatch_does(minutes: int) -> None:
     """Up to a day for periods of less than an hour, up to a week for longer ones."""
     per = minutes * 60
-    back = per * alarms.periods(per)
+    back = per * alarms.evaluation_periods(per)
 
     assert back >= per + 900
     assert back <= (86_400 if per < 3_600 else 604_800)
@@ -465,42 +473,43 @@ def test_looks_back_no_further_than_cloudwatch_does(minutes: int) -> None:
 
 def test_queries_look_back_three_hours() -> None:
     """CloudWatch evaluates a query over no more than three hours."""
-    assert alarms.request(alarm(region=None, per=5_400))["EvaluationPeriods"] == 2
+    assert alarms.alarm_request(alarm(region=None, per=5_400))["EvaluationPeriods"] == 2
 
     with pytest.raises(UsageError, match="three hours"):
-        alarms.request(alarm(region=None, per=5_460))
+        alarms.alarm_request(alarm(region=None, per=5_460))
 
 
 def test_a_threshold_is_no_part_of_the_name() -> None:
     """A changed threshold, time or action updates the alarm; another region is another alarm."""
     one = alarm()
     names = {
-        alarms.name(each) for each in (one, alarm(above=5), alarm(per=60), alarm(notify=("arn:x",)))
+        alarms.alarm_name(each)
+        for each in (one, alarm(above=5), alarm(per=60), alarm(notify=("arn:x",)))
     }
 
     assert names == {"API-COUNT ec2.amazonaws.com:RunInstances eu-west-1"}
-    assert alarms.name(alarm(region="us-east-1")) not in names
-    assert alarms.name(alarm(namespace="OTHER")) not in names
-    assert alarms.name(alarm(outcome="throttled")) not in names
+    assert alarms.alarm_name(alarm(region="us-east-1")) not in names
+    assert alarms.alarm_name(alarm(namespace="OTHER")) not in names
+    assert alarms.alarm_name(alarm(outcome="throttled")) not in names
 
 
 def test_a_hostile_name_stays_in_its_quotes() -> None:
     """Quotes and backslashes are escaped, so that a name cannot become a part of the query."""
     name = 'X") FROM "AWS/EC2" WHERE a = \'b\\'
 
-    assert alarms.query(alarm(event_name=name, namespace='N"', region=None)) == (
+    assert alarms.insights_query(alarm(event_name=name, namespace='N"', region=None)) == (
         'SELECT SUM("X\\") FROM \\"AWS/EC2\\" WHERE a = \\\'b\\\\") '
         'FROM SCHEMA("N\\"", awsRegion, eventSource) '
         "WHERE eventSource = 'ec2.amazonaws.com'"
     )
-    assert alarms.query(alarm(event_name="X' OR '", outcome="failed", region=None)).endswith(
-        "WHERE eventSource = 'ec2.amazonaws.com' AND eventName = 'X\\' OR \\''"
-    )
+    assert alarms.insights_query(
+        alarm(event_name="X' OR '", outcome="failed", region=None)
+    ).endswith("WHERE eventSource = 'ec2.amazonaws.com' AND eventName = 'X\\' OR \\''")
 
 
 def test_names_are_made_valid_as_the_metrics_are() -> None:
     """What was published under a name that was made valid is found by it."""
-    requested = alarms.request(alarm(event_name="Grüße"))
+    requested = alarms.alarm_request(alarm(event_name="Grüße"))
 
     assert requested["MetricName"] == "Gr__e~f83e039796c6"
 
@@ -508,7 +517,7 @@ def test_names_are_made_valid_as_the_metrics_are() -> None:
 @given(st.text(min_size=1), st.sampled_from(["eu-west-1", None]), st.sampled_from(["", *OUTCOMES]))
 def test_any_name_fits(name: str, region: str | None, outcome: str) -> None:
     """Whatever an API is called, name and description are ASCII and no longer than allowed."""
-    requested = alarms.request(alarm(event_name=name, region=region, outcome=outcome))
+    requested = alarms.alarm_request(alarm(event_name=name, region=region, outcome=outcome))
 
     assert re.fullmatch(r"[ -~]{1,255}", requested["AlarmName"])
     assert re.fullmatch(r"[ -~]{1,1024}", requested["AlarmDescription"])

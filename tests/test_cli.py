@@ -56,7 +56,7 @@ def calls(text: str) -> int:
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic trail in ``trail``, and a store of it; the folder that both are in."""
     folder = tmp_path_factory.mktemp("cli")
-    sample.write(folder / "trail", events=2_000, days=2, seed=2)
+    sample.write_trail(folder / "trail", events=2_000, days=2, seed=2)
     assert run(folder, "ingest", "trail").returncode == 0
     return folder
 
@@ -70,7 +70,7 @@ def real_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# --- counting -----------------------------------------------------------------------------------
+# --- counting -------------------------------------------------------------------------------------
 
 
 def test_worked_example(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_worked_example(tmp_path: Path) -> None:
 
 
 def test_a_call_that_two_accounts_see(tmp_path: Path) -> None:
-    """Every view counts, unless it is said whose calls are recorded; the rest is skipped."""
+    """Every view counts, unless APITRACKER_RECORDED names the accounts; the rest is skipped."""
     views = [
         {
             **record("Get", account),
@@ -273,7 +273,7 @@ def test_the_ends_of_time(tmp_path: Path, time: str) -> None:
         assert done.returncode in {0, 1}
 
 
-# --- sources ------------------------------------------------------------------------------------
+# --- sources --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -309,7 +309,7 @@ def test_globs_that_the_shell_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["count", "ingest"])
 @pytest.mark.parametrize("missing", ["gone.json", "*.gone", "gone/"])
 def test_a_missing_source_beside_a_good_one(tmp_path: Path, command: str, missing: str) -> None:
-    """What is missing is named, what is there is counted, before it and after it."""
+    """A missing source is named, the sources before it and after it are counted."""
     write_log(tmp_path / "a.json", record("A"))
     write_log(tmp_path / "b.json", record("B"))
 
@@ -335,7 +335,7 @@ def test_duplicates(tmp_path: Path) -> None:
     assert "5 counted, 0 duplicate" in every.stderr
 
 
-# --- what is asked ------------------------------------------------------------------------------
+# --- options that select --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -383,18 +383,18 @@ def test_how_many(trail: Path, given: list[object], lines: int) -> None:
 
 
 def test_nothing_selected(trail: Path) -> None:
-    """No row is no failure, and is said."""
+    """An answer without rows exits 0, with a message."""
     done = run(trail, "top", "--where", "eventName=Nothing", "--format", "json")
 
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
     assert done.stderr == (
-        "no calls were selected\nusage.duckdb has calls of a synthetic trail"
+        "no calls match\nusage.duckdb has calls of a synthetic trail"
         " from 2026-10-29T00:01:57Z to 2026-10-30T23:57:15Z\n"
     )
 
 
 def test_how_many_were_not_selected(tmp_path: Path) -> None:
-    """What was left out by a condition is counted and said."""
+    """The summary has the number of calls that --where left out."""
     write_log(tmp_path / "a.json", record("Get"), record("Put"))
 
     done = run(tmp_path, "count", "a.json", "--where", "eventName=Get")
@@ -425,7 +425,7 @@ def test_output_to_a_pipe(tmp_path: Path) -> None:
     assert done.stdout == "calls  day\n    1  2023-07-10\n"
 
 
-# --- wrong usage, failures ----------------------------------------------------------------------
+# --- wrong usage, failures ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_output_to_a_pipe(tmp_path: Path) -> None:
         (["count"], "Missing argument"),
         (["count", "a.json", "--by", "eventname"], "eventname: no such field; choose from second"),
         (["count", "a.json", "--by", "eventID"], "eventID: no such field"),
-        (["count", "a.json", "--since", "yesterday"], "yesterday: no time; write 2026-10-01"),
+        (["count", "a.json", "--since", "yesterday"], "yesterday: not a time: use 2026-10-01"),
         (["top", "--until", "2026-13-01"], "2026-13-01: no time"),
         (["count", "a.json", "--where", "eventName"], "eventName: write FIELD=GLOB"),
         (["count", "a.json", "--where", "name=Get"], "name: no such field"),
@@ -454,7 +454,7 @@ def test_output_to_a_pipe(tmp_path: Path) -> None:
     ids=str,
 )
 def test_wrong_usage(tmp_path: Path, args: list[str], words: str) -> None:
-    """What cannot be asked is said on stderr with what can; exit code 2, nothing on stdout."""
+    """Wrong usage is named on stderr with the way on; exit code 2, nothing on stdout."""
     write_log(tmp_path / "a.json", record("Get"))
     run(tmp_path, "ingest", "a.json")
 
@@ -465,8 +465,8 @@ def test_wrong_usage(tmp_path: Path, args: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_unknown_settings_are_said_once(tmp_path: Path) -> None:
-    """A name that is no setting is warned about and does nothing."""
+def test_unknown_settings_are_warned_about_once(tmp_path: Path) -> None:
+    """A name that is not a setting has a warning and no effect."""
     write_log(tmp_path / "a.json", record("Get"))
 
     done = run(tmp_path, "count", "a.json", APITRACKER_STOER="x")
@@ -497,6 +497,19 @@ def test_settings_are_used(tmp_path: Path) -> None:
     assert small.stderr.startswith("a.json: holds more than 10 bytes when inflated; raise APITR")
 
 
+def test_settings_of_the_developer_are_not_those_of_the_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A developer's own store and AWS account are out of reach of the commands that tests run."""
+    monkeypatch.setenv("APITRACKER_STORE", "mine.duckdb")
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+
+    done = run(tmp_path, "top")
+
+    assert done.stderr.startswith("apitracker: usage.duckdb: no such store")
+    assert shell(tmp_path, "echo $APITRACKER_STORE$AWS_PROFILE").stdout == "\n"
+
+
 def test_missing_store(tmp_path: Path) -> None:
     """Without a store, exit code 3, and how to make one."""
     done = run(tmp_path, "top")
@@ -510,7 +523,7 @@ def test_missing_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize("args", [["top"], ["ingest", "a.json"]], ids=" ".join)
 @pytest.mark.parametrize("kind", ["text", "other", "version"])
 def test_no_store(tmp_path: Path, args: list[str], kind: str) -> None:
-    """A file that is no store of this version is refused with exit code 3, and left as it is."""
+    """A file that is not a store of this version fails with exit code 3, and stays as it is."""
     write_log(tmp_path / "a.json", record("Get"))
     store = tmp_path / "usage.duckdb"
     if kind == "text":
@@ -531,7 +544,7 @@ def test_no_store(tmp_path: Path, args: list[str], kind: str) -> None:
     assert kind == "text" or store.stat().st_size >= len(before)
 
 
-# --- what logs say is data ----------------------------------------------------------------------
+# --- values of logs are data ----------------------------------------------------------------------
 
 HOSTILE = [
     "\x1b[2J\x1b]0;owned\x07",
@@ -605,15 +618,15 @@ def test_nothing_hostile_gets_out(hostile: Path, form: str, stored: bool) -> Non
         assert set(HOSTILE) == {row["eventName"] for row in json.loads(done.stdout)}
 
 
-def test_names_that_are_no_unicode(tmp_path: Path) -> None:
-    """A log whose name is no UTF-8 is counted and stored as any other."""
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    """A log whose name is not UTF-8 is counted and stored as any other."""
     os.rename(write_log(tmp_path / "a", record("Get")), os.fsencode(tmp_path) + b"/\xff.json")  # noqa: PTH104
 
     assert run(tmp_path, "count", "*.json").returncode == 0
     assert run(tmp_path, "ingest", "*.json").returncode == 0
 
 
-# --- pipes and terminals ------------------------------------------------------------------------
+# --- pipes and terminals --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reader", ["head -1", "true"])
@@ -642,7 +655,7 @@ def test_a_reader_that_goes_away(trail: Path, reader: str) -> None:
         (["report", "--store", "s.duckdb"], "s.duckdb"),
     ],
 )
-def test_what_is_read_is_not_written_over(tmp_path: Path, args: list[str], name: str) -> None:
+def test_an_input_is_not_written_over(tmp_path: Path, args: list[str], name: str) -> None:
     """A file that is a source, or the store, is refused as the output, and stays as it is."""
     write_log(tmp_path / "one.json", record("Get"))
     run(tmp_path, "ingest", "one.json", "--store", "s.duckdb")
@@ -651,7 +664,7 @@ def test_what_is_read_is_not_written_over(tmp_path: Path, args: list[str], name:
     done = run(tmp_path, *args, "-o", name)
 
     assert done.returncode == 2
-    assert f"{name}: is read: give another file to -o" in done.stderr
+    assert f"{name}: is an input: name another file with -o" in done.stderr
     assert (tmp_path / name).read_bytes() == before
 
 
@@ -691,7 +704,7 @@ def test_a_time_that_ends_before_it_begins(trail: Path, command: list[str]) -> N
 
 
 def test_a_full_disk(trail: Path) -> None:
-    """What cannot be written is an error in a line, and no exit code that says it was."""
+    """Output that cannot be written is an error in one line, with exit code 3."""
     done = shell(trail, "apitracker count trail > /dev/full")
 
     assert done.returncode == 3
@@ -722,14 +735,14 @@ def test_progress_is_for_terminals(trail: Path, args: list[str]) -> None:
 
 
 def _read(terminal: int) -> bytes:
-    """What comes next on *terminal*; nothing when nobody is there any more."""
+    """The next bytes on *terminal*; none when it is closed."""
     try:
         return os.read(terminal, 4096)
     except OSError:
         return b""
 
 
-# --- help and completion ------------------------------------------------------------------------
+# --- help and completion --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -753,7 +766,7 @@ def test_help_names_every_command_and_field(tmp_path: Path) -> None:
 
 
 def test_version(tmp_path: Path) -> None:
-    """The version is said on stdout."""
+    """The version goes to stdout."""
     assert run(tmp_path, "--version").stdout.startswith("apitracker 0.")
 
 
@@ -781,7 +794,7 @@ def test_completion_scripts(tmp_path: Path, shell_name: str, words: str) -> None
     ],
 )
 def test_fields_are_completed(tmp_path: Path, typed: str, offered: list[str]) -> None:
-    """What --by can still become is offered, after a comma too."""
+    """Fields that --by can be completed to are offered, after a comma too."""
     env = {
         "_APITRACKER_COMPLETE": "bash_complete",
         "COMP_WORDS": f"apitracker count x --by {typed}",
@@ -793,8 +806,8 @@ def test_fields_are_completed(tmp_path: Path, typed: str, offered: list[str]) ->
     assert [f"plain,{field}" for field in offered] == done.stdout.split()
 
 
-def test_sample_says_what_it_wrote(tmp_path: Path) -> None:
-    """A trail is written, and what is said of it is what counting it finds."""
+def test_sample_sums_up_the_trail(tmp_path: Path) -> None:
+    """A trail is written, and its summary has the numbers that counting finds."""
     args = ("--events", 500, "--days", 1, "--broken", 2, "--until", "2026-10-31")
     done = run(tmp_path, "sample", "t", *args)
     counted = run(tmp_path, "count", "t", "--by", "day", "--format", "csv")
@@ -813,7 +826,7 @@ def test_sample_says_what_it_wrote(tmp_path: Path) -> None:
 
 
 def test_sample_ends_now(tmp_path: Path) -> None:
-    """Nothing said, a trail ends now: the last day has calls, and nothing is in the future."""
+    """Without --until a trail ends now: the last day has calls, and the future has none."""
     run(tmp_path, "sample", "t", "--events", 500, "--days", 2)
     recent = run(tmp_path, "count", "t", "--by", "day", "--format", "csv", "--since", "24h")
     future = run(tmp_path, "count", "t", "--by", "day", "--format", "csv", "--since", "0s")

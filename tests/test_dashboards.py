@@ -145,7 +145,7 @@ def test_worked_example() -> None:
     common = {"region": "eu-west-1", "stat": "Sum", "period": 300}
     axis = {"min": 0, "showUnits": False}
 
-    assert dashboards.body([row], "API-COUNT", "eu-west-1") == {
+    assert dashboards.dashboard_body([row], "API-COUNT", "eu-west-1") == {
         "start": "-P1D",
         "periodOverride": "inherit",
         "widgets": [
@@ -214,14 +214,14 @@ def test_worked_example() -> None:
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 20, 400])
 def test_bodies_are_as_aws_describes_them(count: int) -> None:
     """With no API, with one, and with as many as there may be, within every limit."""
-    body = checked(dashboards.body(rows(count), "API-COUNT", "eu-west-1"))
+    body = checked(dashboards.dashboard_body(rows(count), "API-COUNT", "eu-west-1"))
 
     assert len(body.widgets) == (1 if count == 0 else 3 + count)
 
 
 def test_widgets_do_not_lie_upon_each_other() -> None:
     """Each field of the grid is under one widget at most."""
-    body = checked(dashboards.body(rows(9), "API-COUNT", "eu-west-1"))
+    body = checked(dashboards.dashboard_body(rows(9), "API-COUNT", "eu-west-1"))
     fields = [
         (x, y)
         for w in body.widgets
@@ -235,7 +235,7 @@ def test_widgets_do_not_lie_upon_each_other() -> None:
 def test_more_than_there_is_room_for() -> None:
     """A dashboard that AWS would refuse is not built."""
     with pytest.raises(UsageError, match="400"):
-        dashboards.body(rows(401), "API-COUNT", "eu-west-1")
+        dashboards.dashboard_body(rows(401), "API-COUNT", "eu-west-1")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_what_aws_would_refuse_is_seen(broken: dict[str, Any]) -> None:
 
 def test_ranks() -> None:
     """Most calls come first, then names; what was not called is left out."""
-    ranked = dashboards.ranked(
+    ranked = dashboards.rank_apis(
         [
             Used("B", "r", "s", 2),
             Used("A", "r", "s", 2),
@@ -268,7 +268,7 @@ def test_ranks() -> None:
 
 def test_names_are_no_functions_of_labels() -> None:
     """A label can hold functions; the name of an API is not run as one."""
-    body = dashboards.body([Used("${SUM}", "r", "s", 1)], "API-COUNT", "eu-west-1")
+    body = dashboards.dashboard_body([Used("${SUM}", "r", "s", 1)], "API-COUNT", "eu-west-1")
 
     assert body["widgets"][1]["properties"]["metrics"][0][-1] == {"label": "$ {SUM} s r"}
 
@@ -284,5 +284,5 @@ def test_the_command_line_knows_the_limits() -> None:
     """What the command line says without loading this module is what stands in it."""
     options = {option.name: option for option in cli.commands["dashboard"].params}
 
-    assert options["name"].default == dashboards.NAME
-    assert getattr(options["top"].type, "max", None) == dashboards.MOST
+    assert options["name"].default == dashboards.DASHBOARD_NAME
+    assert getattr(options["top"].type, "max", None) == dashboards.MOST_APIS

@@ -1,17 +1,19 @@
 """What the docs show is what happens."""
 
+import doctest
 import os
 import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 
 from apitracker.cli.main import cli
-from apitracker.core.tally import FIELDS
+from apitracker.core.fields import FIELDS
 from apitracker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +67,35 @@ def test_console_blocks_print_what_they_show(document: Path, tmp_path: Path) -> 
         pattern = re.escape(expected).replace(re.escape("...\n"), "(?:.*\n)*?")
 
         assert re.fullmatch(pattern, done.stdout), f"$ {command}\n{done.stdout}"
+
+
+def test_the_library_does_what_the_docs_show(tmp_path: Path) -> None:
+    """The example of docs/start.md prints what it shows, and its numbers are the command's."""
+    text = (ROOT / "docs" / "start.md").read_text("utf-8")
+    [(script, shown)] = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", text, re.DOTALL)
+    apitracker = Path(sys.executable).with_name("apitracker")
+    command = "count trail --by eventSource --where outcome=denied --since 2026-10-29 --format csv"
+
+    def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(args, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    run(apitracker, "sample", "trail", "--until", "2026-10-31")
+    printed = run(sys.executable, "-c", script).stdout
+    counted = run(apitracker, *command.split())
+
+    assert printed == shown
+    rows = [line.split() for line in shown.splitlines()[:-1]]
+    assert [f"{source},{calls}" for calls, source in rows] == counted.stdout.splitlines()[1:]
+    assert "14,175 records: 14,038 counted (13,822 not selected), 137 dupl" in counted.stderr
+    assert shown.endswith("\n14175 records: 14038 counted, 137 duplicates\n")
+
+
+@pytest.mark.parametrize("name", ["apitracker", "apitracker.jobs.count", "apitracker.core.cutting"])
+def test_docstrings_show_what_happens(name: str) -> None:
+    """The examples in docstrings give what they show."""
+    failed, tried = doctest.testmod(import_module(name))
+
+    assert (failed, tried > 0) == (0, True)
 
 
 def _typed() -> list[tuple[str, str]]:

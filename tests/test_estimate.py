@@ -1,10 +1,9 @@
-"""What a tracker costs a month: worked by hand to the cent, laws, and what is really published."""
+"""The monthly cost of a tracker: worked by hand, laws, and beside a tracker that publishes."""
 
 import gzip
 import json
 import re
 import subprocess
-import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -13,57 +12,62 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-
-from apitracker.core.metric_sets import SETS, MetricSelection
-from apitracker.core.metrics import plan
-from apitracker.core.selection import ALL, Selection
-from apitracker.core.tally import Row
-from apitracker.costs.estimate import (
-    ALARM_METRICS,
-    DASHBOARDS,
-    HASH_BYTES,
-    LINE_BYTES,
-    OWN_METRICS,
-    Estimate,
-    dollars,
-    estimate,
-    lines,
-)
-from apitracker.costs.expected_distinct import Range, kinds
-from apitracker.costs.prices import TABLE, load
-from apitracker.costs.volume import DAY, HOUR, MONTH, RECORD_BYTES, Scale, measure, question
-from apitracker.errors import UsageError
-from apitracker.logs.sources import Found, find
-from apitracker.logs.totals import Balance, total
-from apitracker.logs.workers import Reading, read, read_all
-from apitracker.settings import Settings
-from apitracker.synthetic import trail as sample
-from apitracker.tracker import budget
-from apitracker.tracker.emf import UNITS
-from apitracker.tracker.handler import handle
-from apitracker.tracker.signing import Connection
-from apitracker.tracker.tracking import Tracker, assemble, track
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from tests.commands import APITRACKER
 from tests.payloads import DATA, MINUTE, NOW, Context, FakeClock, Json, event, record
 from tests.runtime import CloudWatch
 
+from apitracker.core.counting import PartialCount
+from apitracker.core.counts import Counts
+from apitracker.core.fields import Row, Value
+from apitracker.core.metric_sets import SETS, MetricSelection
+from apitracker.core.selection import ALL, Selection
+from apitracker.costs.estimate import (
+    ALARM_METRICS,
+    DASHBOARDS,
+    LINE_BYTES,
+    OWN_METRICS,
+    Estimate,
+    estimate_month,
+    format_estimate,
+    sum_dollars,
+)
+from apitracker.costs.expected_distinct import Range, expected_distinct
+from apitracker.costs.prices import PRICES_FILE, load_prices
+from apitracker.costs.volume import (
+    DAY,
+    HOUR,
+    MONTH,
+    RECORD_BYTES,
+    Scale,
+    make_query,
+    measure,
+)
+from apitracker.errors import UsageError
+from apitracker.jobs.estimate import estimate_costs, estimate_query
+from apitracker.logs.sources import Found, find
+from apitracker.logs.workers import read, read_all
+from apitracker.settings import Settings
+from apitracker.synthetic import trail as sample
+from apitracker.tracker.envelopes import open_event
+from apitracker.tracker.handler import handle
+from apitracker.tracker.put_metric_data import plan
+from apitracker.tracker.signing import Connection
+from apitracker.tracker.tracking import Tracker, assemble, track
+
 ROOT = Path(__file__).parents[1]
-APITRACKER = Path(sys.executable).with_name("apitracker")
 NOON = 1_790_078_400  # 2026-09-22T12:00:00Z, an hour's start
-PRICES = load()
+PRICES = load_prices()
 MAX = 100_000_000
 API_ONLY = MetricSelection()
 EVERY = MetricSelection(metrics=tuple(SETS))
 
 
 def counted(
-    calls: dict[tuple[str, int], int], choice: MetricSelection = API_ONLY, **more: str
-) -> tuple[Counter[Row], tuple[str, ...]]:
-    """Counts by the fields of the question: of calls by eventName and seconds after noon."""
-    by = question(choice, ALL, MAX).by
-    fields = {
+    calls: dict[tuple[str, int], int], metrics: MetricSelection = API_ONLY, **more: str
+) -> Counts:
+    """Count *calls*, by eventName and seconds after noon, by the fields of the query."""
+    by = make_query(metrics, ALL, MAX).by
+    fields: dict[str, Value] = {
         "awsRegion": "us-east-1",
         "eventSource": "ec2.amazonaws.com",
         "recipientAccountId": "111122223333",
@@ -72,19 +76,22 @@ def counted(
         "eventCategory": "Management",
         **more,
     }
-    counts = Counter[Row]()
+    rows = Counter[Row]()
     for (name, second), n in calls.items():
-        row = {**fields, "eventName": name, "second": NOON + second}
-        counts[tuple(row[field] for field in by)] += n
-    return counts, by
+        row: dict[str, Value] = {**fields, "eventName": name, "second": NOON + second}
+        rows[tuple(row[field] for field in by)] += n
+    return Counts(by, rows)
 
 
 def estimated(
-    calls: dict[tuple[str, int], int], choice: MetricSelection = API_ONLY, budget: int = 5_000, **more: str
+    calls: dict[tuple[str, int], int],
+    metrics: MetricSelection = API_ONLY,
+    budget: int = 5_000,
+    **more: str,
 ) -> Estimate:
-    """The estimate of *calls*, records of a thousand bytes."""
-    counts, by = counted(calls, choice, **more)
-    return estimate(counts, by, choice, PRICES, budget=budget, record_bytes=1_000)
+    """Estimate the costs of *calls*, in records of a thousand bytes."""
+    counts = counted(calls, metrics, **more)
+    return estimate_month(counts, metrics, PRICES, budget=budget, record_bytes=1_000)
 
 
 # --- by hand ------------------------------------------------------------------------------------
@@ -101,7 +108,7 @@ TEN_DAYS: dict[tuple[str, int], int] = {
 
 
 def test_by_hand() -> None:
-    """Each item of ten days is what it comes to by hand, to the cent."""
+    """Each item of ten days is equal to that worked out by hand, to the cent."""
     found = estimated(TEN_DAYS)
 
     assert found.sample.calls == 24_000_005
@@ -124,8 +131,8 @@ def test_by_hand() -> None:
         ("bytes of records to its log group", 73_872_015_390, "36.94", 73_872_015_390, "36.94"),
         ("files of logs and digests", 1_449, "0.01", 1_449, "0.01"),
     ]
-    assert dollars(found.bill.tracker) == (Decimal("9.34"), Decimal("11.74"))
-    assert dollars(found.bill.trail) == (Decimal("1476.95"), Decimal("1476.95"))
+    assert sum_dollars(found.bill.tracker) == (Decimal("9.34"), Decimal("11.74"))
+    assert sum_dollars(found.bill.trail) == (Decimal("1476.95"), Decimal("1476.95"))
     assert [(a.name, str(a.dollars), str(a.at_most)) for a in found.bill.alternatives] == [
         ("metric filters", "0.30", "2.70"),
         ("Contributor Insights", "1.94", "1.94"),
@@ -139,8 +146,8 @@ def test_by_hand() -> None:
 
 
 def test_the_likely_charge_is_read_first() -> None:
-    """Before any table stands what is likely to be charged, with metrics by the hour."""
-    head, *_ = "\n".join(lines(estimated(TEN_DAYS), "table")).split("\n\n")
+    """The likely charge, with metrics by the hour, stands before any table."""
+    head, *_ = "\n".join(format_estimate(estimated(TEN_DAYS), "table")).split("\n\n")
 
     times = "2026-09-22T12:00:00Z to 2026-10-02T11:59:59Z"
     assert head.splitlines() == [
@@ -199,53 +206,53 @@ def test_files_by_hand() -> None:
 
     found = estimated(calls)
 
-    assert (found.usage.files, found.usage.digests) == (3 * 30, 720)
+    assert (found.volume.files, found.volume.digests) == (3 * 30, 720)
 
 
 def test_sets_by_hand() -> None:
     """A set costs its own metrics and requests; one that nothing went wrong for costs nothing."""
     busy = {("A", minute * 60): 1 for minute in range(24 * 60)} | {("B", DAY - 1): 1}
-    choice = MetricSelection(metrics=("api", "outcomes", "callers"))
+    metrics = MetricSelection(metrics=("api", "outcomes", "callers"))
 
-    ok, throttled = estimated(busy, choice), estimated(busy, choice, outcome="throttled")
+    ok, throttled = estimated(busy, metrics), estimated(busy, metrics, outcome="throttled")
 
-    assert [(each.metrics.low, each.requests) for each in ok.usage.sets] == [
+    assert [(each.metrics.low, each.requests) for each in ok.volume.sets] == [
         (2, 43_200),
         (0, 0),
         (1, 43_200),
     ]
-    assert [(each.metrics.low, each.requests) for each in throttled.usage.sets] == [
+    assert [(each.metrics.low, each.requests) for each in throttled.volume.sets] == [
         (2, 43_200),
         (2, 43_200),
         (1, 43_200),
     ]
-    assert ok.usage.claims == ok.usage.payloads == 43_200
+    assert ok.volume.claims == ok.volume.payloads == 43_200
 
 
 def test_only_what_is_published_is_claimed() -> None:
     """A log in which nothing is to be published invokes the function, and is not claimed."""
     calls = {("A", 0): 1, ("A", 70): 1, ("B", 70): 1, ("B", DAY - 1): 1}
 
-    [usage] = [estimated(calls, MetricSelection(exclude="eventName=B")).usage]
+    volume = estimated(calls, MetricSelection(exclude="eventName=B")).volume
 
-    assert (usage.calls, usage.payloads, usage.claims) == (120, 90, 60)
-    assert [(each.calls, each.metrics.low, each.requests) for each in usage.sets] == [(60, 1, 60)]
+    assert (volume.calls, volume.payloads, volume.claims) == (120, 90, 60)
+    assert [(each.calls, each.metrics.low, each.requests) for each in volume.sets] == [(60, 1, 60)]
 
 
 def test_data_events_are_no_copies() -> None:
-    """A trail of its own has no data events; the tracker counts what another trail delivers."""
+    """A trail of its own has no data events; the tracker counts those of another trail."""
     found = estimated({("A", 0): 1, ("A", DAY - 1): 1}, eventCategory="Data")
 
-    assert (found.usage.calls, found.usage.management, found.usage.files) == (60, 0, 0)
-    assert dollars(found.bill.trail) == (Decimal(0), Decimal(0))
+    assert (found.volume.calls, found.volume.management, found.volume.files) == (60, 0, 0)
+    assert sum_dollars(found.bill.trail) == (Decimal(0), Decimal(0))
 
 
 def test_the_last_month_of_a_long_sample() -> None:
-    """What is more than 30 days older than the last call is left out, and that is said."""
+    """Calls more than 30 days older than the last one are left out, with a warning."""
     found = estimated({("Old", 0): 7, ("A", DAY): 1, ("A", 31 * DAY - 1): 2})
 
-    assert (found.sample.calls, found.sample.left_out, found.usage.calls) == (3, 7, 3)
-    assert found.usage.sets[0].metrics == Range(1, 1, 1)
+    assert (found.sample.calls, found.sample.left_out, found.volume.calls) == (3, 7, 3)
+    assert found.volume.sets[0].metrics == Range(1, 1, 1)
     assert [each for each in found.warnings if "7 calls from more than 30 days before" in each]
 
 
@@ -262,14 +269,14 @@ def test_a_short_sample_is_warned_of(seconds: int, words: str) -> None:
     """A sample of less than a day says so before any number, in JSON too."""
     found = estimated({("A", 0): 1, ("A", seconds - 1): 1})
 
-    first, *_ = lines(found, "table")
+    first, *_ = format_estimate(found, "table")
     assert words in first
-    assert json.loads("\n".join(lines(found, "json")))["warnings"] == [first]
+    assert json.loads("\n".join(format_estimate(found, "json")))["warnings"] == [first]
 
 
 def test_a_sample_of_minutes_counts_as_an_hour() -> None:
     """Less than an hour is taken for one; a sample of days has no warning."""
-    assert estimated({("A", 0): 1, ("A", 60): 1}).usage.calls == 2 * 720
+    assert estimated({("A", 0): 1, ("A", 60): 1}).volume.calls == 2 * 720
     assert estimated(TEN_DAYS).warnings == []
 
 
@@ -278,7 +285,7 @@ def test_the_unit_of_a_short_sample() -> None:
     calls = {(f"Api{n}", 60 * m): 1 for n in range(300) for m in (1, 2, 3)}
 
     # None was seen in one minute only; by chance four of 300 may have been: 300 * 720**(4 / 300).
-    assert estimated(calls).usage.sets[0].metrics == Range(300, 300, 328)
+    assert estimated(calls).volume.sets[0].metrics == Range(300, 300, 328)
 
 
 def test_the_unit_of_a_day() -> None:
@@ -286,52 +293,53 @@ def test_the_unit_of_a_day() -> None:
     bursts = {(f"Api{n}", n * 800 + second): 1 for n in range(100) for second in range(0, 300, 61)}
     ends = {("A", 30): 1, ("A", DAY - 30): 1}
 
-    [usage] = estimated(bursts | ends).usage.sets
+    [of_set] = estimated(bursts | ends).volume.sets
 
-    assert usage.sought.low == 101
-    assert usage.sought.likely > 1_000
+    assert of_set.sought.low == 101
+    assert of_set.sought.likely > 1_000
 
 
 def test_what_is_beyond_the_budget() -> None:
-    """What comes when the budget is spent stands in as few metrics as there are services of it."""
+    """Overflow of the budget is in as few metrics as it has services."""
     calls = {(f"Api{n}", n): 1 for n in range(5_500)} | {("Api0", MONTH - 1): 1}
-    counts = Counter[Row]()
+    rows: dict[Row, int] = {}
     for (name, second), n in calls.items():
         number = int(name[3:])
         service = f"s{number % 500}" if number < 5_000 else "last"
-        some, by = counted({(name, second): n}, eventSource=service)
-        counts += some
+        some = counted({(name, second): n}, eventSource=service)
+        rows |= some.rows
 
-    found = estimate(counts, by, API_ONLY, PRICES, budget=5_000, record_bytes=1_000)
+    counts = Counts(some.fields, rows)
+    found = estimate_month(counts, API_ONLY, PRICES, budget=5_000, record_bytes=1_000)
 
-    assert found.usage.sets[0].sought == Range(5_500, 5_500, 5_500)
-    assert found.usage.sets[0].metrics == Range(5_001, 5_001, 5_501)
+    assert found.volume.sets[0].sought == Range(5_500, 5_500, 5_500)
+    assert found.volume.sets[0].metrics == Range(5_001, 5_001, 5_501)
     assert any("the budget of 5,000 metrics is reached" in note for note in found.notes)
 
 
 def test_others_take_requests_where_they_are() -> None:
-    """A payload takes another request for what is beyond the budget, if it has some of it."""
+    """A payload takes another request for its calls beyond the budget, if it has any."""
     busy = {(f"Api{n}", minute * 60 + n): 1 for n in range(10) for minute in range(24 * 60)}
     ends = {("Api0", DAY - 1): 1}
 
-    alone = estimated(busy | ends, budget=10).usage
+    alone = estimated(busy | ends, budget=10).volume
     more = estimated(busy | ends | {("Late", 7_000): 1}, budget=10)
 
     assert alone.requests == 43_200
-    assert more.usage.requests == 43_230
+    assert more.volume.requests == 43_230
     assert any("api: the budget of 10 metrics is reached" in note for note in more.notes)
 
 
 def test_the_predecessor_has_no_rules() -> None:
-    """Version 0.1.1 publishes what rules leave out here."""
+    """Version 0.1.1 publishes the calls that rules leave out here."""
     calls = {("A", 0): 9, ("B", 60): 1, ("B", DAY - 1): 1}
 
     found = estimated(calls, MetricSelection(exclude="eventName=A"))
     [old] = [each for each in found.bill.alternatives if each.name == "version 0.1.1"]
 
-    assert found.usage.sets[0].sought.low == 1
-    assert found.usage.predecessor_metrics.low == 2
-    assert found.usage.predecessor_requests == 90
+    assert found.volume.sets[0].sought.low == 1
+    assert found.volume.predecessor_metrics.low == 2
+    assert found.volume.predecessor_requests == 90
     assert old.at_most >= Decimal("0.60")
 
 
@@ -340,7 +348,7 @@ def test_the_predecessor_has_no_rules() -> None:
 
 def test_saturation_by_hand() -> None:
     """Of ten hours: four metrics seen once, two twice, one always."""
-    found = kinds([1, 1, 1, 1, 2, 2, 10], 10, 20)
+    found = expected_distinct([1, 1, 1, 1, 2, 2, 10], 10, 20)
 
     # Chao2 takes 9/10 * 4 * 3 / (2 * 3) = 1.8 for unseen; ten hours more show
     # 1.8 * (1 - (1 - 4 / (4 + 18))**10) = 1.56 of them. At most: 4 + 2 * sqrt(5) + 2 = 10.5 may be
@@ -350,15 +358,15 @@ def test_saturation_by_hand() -> None:
 
 def test_saturation_in_the_end() -> None:
     """After long there is all that Chao2 takes for unseen: 9/10 * 100 * 99 / (2 * 41) = 108.7."""
-    found = kinds([1] * 100 + [2] * 40 + [9] * 50, 10, 10_000)
+    found = expected_distinct([1] * 100 + [2] * 40 + [9] * 50, 10, 10_000)
 
     assert (found.low, found.likely) == (190, 299)
 
 
 def test_nothing_is_left_to_see() -> None:
-    """In a whole month there is what was seen, and of nothing there is nothing."""
-    assert kinds([1, 1, 5], 720, 720) == Range(3, 3, 3)
-    assert kinds([], 10, 720) == Range(0, 0, 0)
+    """In a whole month nothing is unseen, and of nothing there is nothing."""
+    assert expected_distinct([1, 1, 5], 720, 720) == Range(3, 3, 3)
+    assert expected_distinct([], 10, 720) == Range(0, 0, 0)
 
 
 @pytest.mark.parametrize("days", [1, 3, 10])
@@ -372,7 +380,7 @@ def test_the_range_contains_the_truth(size: int, spread: float, days: int) -> No
     sampled = dice.binomial(24 * days, often)
     rest = dice.binomial(720 - 24 * days, often)
 
-    found = kinds([int(n) for n in sampled if n], 24 * days, 720)
+    found = expected_distinct([int(n) for n in sampled if n], 24 * days, 720)
 
     assert found.low <= int(((sampled + rest) > 0).sum()) <= found.high
     assert found.low <= found.likely <= found.high <= found.low * 30
@@ -381,7 +389,7 @@ def test_the_range_contains_the_truth(size: int, spread: float, days: int) -> No
 @given(st.lists(st.integers(1, 40), max_size=60), st.integers(40, 100), st.integers(40, 2_000))
 def test_ranges_are_in_order(units: list[int], sampled: int, whole: int) -> None:
     """At least, likely and at most come in this order, and none is beyond proportion."""
-    found = kinds(units, sampled, whole)
+    found = expected_distinct(units, sampled, whole)
 
     assert len(units) == found.low <= found.likely <= found.high
     assert found.high <= max(1.0, whole / sampled) * len(units) + 1
@@ -404,7 +412,7 @@ def test_more_calls_never_take_less(
     """
     More calls in the same time never are fewer metrics, requests, invocations, bytes or dollars.
 
-    What is likely or at most may shrink: whoever has seen more guesses less.
+    The likely and the highest number may shrink: a larger sample leaves less to guess.
     """
     some, all_ = Counter({**calls, **ENDS}), Counter({**calls, **ENDS})
     all_.update(more)
@@ -413,8 +421,8 @@ def test_more_calls_never_take_less(
     larger = estimated(dict(all_), EVERY, outcome=outcome)
 
     for name in ("calls", "management", "payloads", "claims", "files", "predecessor_requests"):
-        assert getattr(less.usage, name) <= getattr(larger.usage, name), name
-    for one, two in zip(less.usage.sets, larger.usage.sets, strict=True):
+        assert getattr(less.volume, name) <= getattr(larger.volume, name), name
+    for one, two in zip(less.volume.sets, larger.volume.sets, strict=True):
         assert one.metrics.low <= two.metrics.low
         assert one.requests <= two.requests
     for a, b in zip(less.bill.tracker, larger.bill.tracker, strict=True):
@@ -428,25 +436,22 @@ def test_metrics_are_those_that_are_published(
     calls: dict[tuple[str, int], int], outcome: str
 ) -> None:
     """The metrics seen of each set are those that the deployed tracker would publish."""
-    counts, by = counted({**calls, **ENDS}, EVERY, outcome=outcome)
-    _, usage = measure(counts, by, EVERY, budget=5_000, record_bytes=1)
-    mine = Counter[Row]()
-    for row, n in counts.items():
-        mine[tuple(row[by.index(field)] for field in EVERY.fields)] += n
+    counts = counted({**calls, **ENDS}, EVERY, outcome=outcome)
+    _, volume = measure(counts, EVERY, budget=5_000, record_bytes=1)
 
     published: dict[str, set[object]] = {each.name: set() for each in EVERY.sets}
-    for page in plan(mine, EVERY).pages:
-        name = page.id.rpartition(".")[0]
-        published[name] |= {(datum.metric_name, datum.dimensions) for datum in page.datums}
+    for batch in plan(counts.by(EVERY.fields), EVERY).batches:
+        name = batch.id.rpartition(".")[0]
+        published[name] |= {(datum.metric_name, datum.dimensions) for datum in batch.datums}
 
-    assert {each.name: each.metrics.low for each in usage.sets} == {
+    assert {each.name: each.metrics.low for each in volume.sets} == {
         name: len(metrics) for name, metrics in published.items()
     }
 
 
 @given(st.sampled_from(sorted(PRICES.prices)), st.integers(0, 10**9), st.integers(0, 10**9))
 def test_a_price_adds_up(name: str, one: int, two: int) -> None:
-    """What comes later costs what both cost together, less what came first; more is never less."""
+    """The second of two quantities costs their sum less the first; more never costs less."""
     price = PRICES.prices[name]
 
     assert price.cost(one) + price.cost(two, after=one) == price.cost(one + two)
@@ -463,8 +468,8 @@ def test_every_price_has_a_source() -> None:
 
 
 def test_the_page_says_the_same_prices() -> None:
-    """What the page says that a metric and an alarm cost is what the table says."""
-    script = (TABLE.parents[1] / "page/static/usage.js").read_text()
+    """The page has the same prices of a metric and an alarm as the table."""
+    script = (PRICES_FILE.parents[1] / "page/static/usage.js").read_text()
     said = dict(re.findall(r"const (\w+)_DOLLARS = ([0-9.]+);", script))
 
     assert {name: Decimal(text) for name, text in said.items()} == {
@@ -474,21 +479,21 @@ def test_the_page_says_the_same_prices() -> None:
 
 
 def test_prices_of_ones_own(tmp_path: Path) -> None:
-    """A file's prices go before the package's; what it does not have stays."""
-    table = json.loads(TABLE.read_bytes())
+    """A file's prices go before the package's; the others stay."""
+    table = json.loads(PRICES_FILE.read_bytes())
     metric = {**table["prices"]["metric"], "tiers": [[None, 0.5]]}
     path = tmp_path / "prices.json"
     path.write_text(
         json.dumps({"region": "eu-x-1", "date": "2026-12-01", "prices": {"metric": metric}})
     )
 
-    prices = load(path)
+    prices = load_prices(path)
 
     assert (prices.region, prices.date) == ("eu-x-1", "2026-12-01")
     assert prices.prices["metric"].cost(20_000) == 10_000
     assert prices.prices["alarm"] == PRICES.prices["alarm"]
     assert prices.rest[:2] == ("putMetricData", "alarm")
-    said = list(lines(replace(estimated(TEN_DAYS), prices=prices), "table"))[3:5]
+    said = list(format_estimate(replace(estimated(TEN_DAYS), prices=prices), "table"))[3:5]
     assert said[0] == "list prices of eu-x-1, 2026-12-01, before taxes and free tiers"
     assert said[1].startswith("but for putMetricData, alarm, ")
     assert said[1].endswith(": those of us-east-1")
@@ -515,23 +520,23 @@ PRICE = {"unit": "x", "per": 1, "tiers": [[None, "1"]], "source": "https://aws.a
     ],
 )
 def test_bad_prices(prices: Json, fault: str, tmp_path: Path) -> None:
-    """What is no price is refused by the file's name, and the fault."""
+    """A bad price is an error with the name of the file, and the fault."""
     path = tmp_path / "prices.json"
     path.write_text(json.dumps({"region": "r", "date": "d", "prices": prices}))
 
     with pytest.raises(UsageError, match=re.escape(fault)) as caught:
-        load(path)
+        load_prices(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
 def test_no_prices(tmp_path: Path) -> None:
-    """A file that is not there, or no JSON, is wrong usage."""
+    """A file that is not there, or is not JSON, is wrong usage."""
     (tmp_path / "bad").write_bytes(b"\xff{")
 
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        load(tmp_path / "none")
+        load_prices(tmp_path / "none")
     with pytest.raises(UsageError, match="is not a table of prices"):
-        load(tmp_path / "bad")
+        load_prices(tmp_path / "bad")
 
 
 # --- the stack, the function, the budget --------------------------------------------------------
@@ -547,8 +552,7 @@ def test_what_the_stack_makes() -> None:
     ]
     dashboards = [text for text in resources if "Type: AWS::CloudWatch::Dashboard" in text]
 
-    assert len(UNITS) == OWN_METRICS
-    assert HASH_BYTES == budget.HASH_BYTES
+    assert OWN_METRICS == 12
     assert sum(len(re.findall(r"\bMetricName:", text)) for text in alarms) == ALARM_METRICS
     assert len(dashboards) == DASHBOARDS
 
@@ -561,9 +565,9 @@ def tracker(poster: Connection, clock: FakeClock) -> Tracker:
 
 def test_a_budget_that_is_reached(cloudwatch: CloudWatch, tracker: Tracker, tmp_path: Path) -> None:
     """
-    Of 12,000 callers in an hour the estimate says what the budget leaves, and that is published.
+    Of 12,000 callers in an hour as many are published as the estimate leaves within the budget.
 
-    A payload is a minute, as the estimate has it.
+    A payload is a minute, as in the estimate.
     """
     begin = int(NOW) // HOUR * HOUR - HOUR
     records = [
@@ -574,19 +578,21 @@ def test_a_budget_that_is_reached(cloudwatch: CloudWatch, tracker: Tracker, tmp_
     for minute in range(60):
         some = records[minute * 200 : minute * 200 + 200]
         until = tracker.clock.now() + 60
-        track(event(some), tracker, claimant="t", until=until, note=lambda *_, **__: None)
+        [log] = open_event(event(some))
+        track(log, tracker, claimant="t", until=until, notify=lambda *_, **__: None)
 
-    [usage] = of_folder(tmp_path, tracker.choice).usage.sets
+    found = of_folder(tmp_path, metrics="callers")
+    [of_set] = found.volume.sets
     published = {
         (d["MetricName"], *(x["Value"] for x in d["Dimensions"])) for d in cloudwatch.taken
     }
 
     assert ("Calls", "eu-west-1", "__other__") in published
-    assert (usage.sought.low, usage.metrics) == (12_000, Range(5_001, 5_001, 5_001))
+    assert (of_set.sought.low, of_set.metrics) == (12_000, Range(5_001, 5_001, 5_001))
     assert len(published) == 5_001
     assert cloudwatch.calls() == 12_000
-    assert usage.requests == cloudwatch.requests * MONTH // HOUR
-    [note] = [note for note in of_folder(tmp_path, tracker.choice).notes if "budget" in note]
+    assert of_set.requests == cloudwatch.requests * MONTH // HOUR
+    [note] = [note for note in found.notes if "budget" in note]
     assert "callers: the budget of 5,000 metrics is reached. Of 12,000 to " in note
     assert "it leaves 5,001, or $1,500.30;" in note
 
@@ -606,14 +612,25 @@ def test_what_a_line_of_the_function_takes(
 # --- from log files -----------------------------------------------------------------------------
 
 
-def of_folder(folder: Path, choice: MetricSelection = API_ONLY, selection: Selection = ALL) -> Estimate:
-    """The estimate of a folder of logs, as the command makes it."""
-    asked = question(choice, selection, MAX)
-    scale = Scale(MAX)
-    readings = scale.weigh(read_all(find(str(folder)), asked, processes=1))
-    counts = total(readings, asked, Balance())
-    weight = scale.record_bytes
-    return estimate(counts, asked.by, choice, PRICES, budget=5_000, record_bytes=weight)
+def of_folder(folder: Path, metrics: str = "api") -> Estimate:
+    """Estimate the costs of a folder of logs, as the command does."""
+    given = Settings(metrics=metrics)
+    stream = read_all(find(str(folder)), estimate_query(ALL, given), processes=1)
+    found, _ = estimate_costs(stream, ALL, given, PRICES)
+    assert found
+    return found
+
+
+def test_no_calls_have_no_estimate(tmp_path: Path) -> None:
+    """Without a call there is a balance, and no estimate."""
+    (tmp_path / "log.json").write_text(json.dumps({"Records": [record(1, NOON)]}))
+    selection = Selection(since=NOON + 1)
+    stream = read_all(find(str(tmp_path)), estimate_query(selection, Settings()), processes=1)
+
+    found, balance = estimate_costs(stream, selection, Settings(), PRICES)
+
+    assert found is None
+    assert (balance.counted, balance.not_selected) == (1, 1)
 
 
 def test_records_are_weighed(tmp_path: Path) -> None:
@@ -622,7 +639,7 @@ def test_records_are_weighed(tmp_path: Path) -> None:
     text = json.dumps({"Records": records}, separators=(",", ":"))
     (tmp_path / "log.json").write_text(text)
 
-    assert of_folder(tmp_path).usage.record_bytes == round(len(text) / 1_000)
+    assert of_folder(tmp_path).volume.record_bytes == round(len(text) / 1_000)
 
 
 @pytest.mark.parametrize(
@@ -635,7 +652,7 @@ def test_records_are_weighed(tmp_path: Path) -> None:
             separators=(",", ":"),
         ),
     ],
-    ids=["indented", "of LookupEvents", "with what is no call"],
+    ids=["indented", "of LookupEvents", "with an insight"],
 )
 def test_what_is_not_weighed(tmp_path: Path, text: str) -> None:
     """A log with more in it than records of calls says nothing of their length."""
@@ -643,19 +660,19 @@ def test_what_is_not_weighed(tmp_path: Path, text: str) -> None:
 
     found = of_folder(tmp_path)
 
-    assert (found.sample.calls, found.usage.record_bytes) == (1, RECORD_BYTES)
+    assert (found.sample.calls, found.volume.record_bytes) == (1, RECORD_BYTES)
 
 
 def test_standard_input_is_not_weighed(tmp_path: Path) -> None:
-    """What cannot be read again is not."""
+    """Standard input cannot be read again, and so is not weighed."""
     path = tmp_path / "log.json"
     path.write_text(json.dumps({"Records": [record(1, NOON)]}, separators=(",", ":")))
-    reading = read(Found(str(path), 1), question(MetricSelection(), ALL, MAX))
-    assert isinstance(reading, Reading)
+    log = read(Found(str(path), 1), make_query(MetricSelection(), ALL, MAX))
+    assert isinstance(log.result, PartialCount)
 
     for size, weighed in ((-1, RECORD_BYTES), (1, path.stat().st_size)):
         scale = Scale(MAX)
-        assert list(scale.weigh([replace(reading, found=Found(str(path), size))]))
+        assert list(scale.weigh([log._replace(found=Found(str(path), size))]))
         assert scale.record_bytes == weighed
 
 
@@ -672,8 +689,8 @@ def test_real_records() -> None:
     found = of_folder(folder)
 
     assert (found.sample.calls, found.sample.left_out) == (len(seen), 0)
-    assert found.usage.sets[0].metrics.low == len(set(seen))
-    assert found.usage.calls == len(seen) * 720
+    assert found.volume.sets[0].metrics.low == len(set(seen))
+    assert found.volume.calls == len(seen) * 720
 
 
 def run(*args: object, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -691,12 +708,12 @@ def run(*args: object, **environ: str) -> "subprocess.CompletedProcess[str]":
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic trail."""
     folder = tmp_path_factory.mktemp("estimate") / "trail"
-    sample.write(folder, events=2_000)
+    sample.write_trail(folder, events=2_000)
     return folder
 
 
 def test_the_table_is_aligned(trail: Path) -> None:
-    """Every row of figures ends in the same column, and totals are the sums of what is shown."""
+    """Every row of figures ends in the same column, and totals are the sums of the rows."""
     done = run(trail, "--metrics", "api,callers")
 
     rows = [line for line in done.stdout.splitlines() if re.search(r"\d\.\d\d$", line)]
@@ -731,9 +748,9 @@ def test_json_is_the_same_estimate(trail: Path) -> None:
 
 
 def test_options(trail: Path, tmp_path: Path) -> None:
-    """Settings, times and prices are those given; what cannot be is wrong usage."""
+    """Settings, times and prices are those given; impossible ones are wrong usage."""
     path = tmp_path / "prices.json"
-    table = json.loads(TABLE.read_bytes())
+    table = json.loads(PRICES_FILE.read_bytes())
     table["region"] = "moon-1"
     path.write_text(json.dumps(table))
 
@@ -743,14 +760,15 @@ def test_options(trail: Path, tmp_path: Path) -> None:
     assert one["sample"]["calls"] < 2_000
     assert one["usage"]["sets"][0]["metrics"]["low"] <= 3  # of three regions
     assert run(trail, "--since", "2030-01-01").stdout == ""
-    assert "no calls were selected" in run(trail, "--since", "2030-01-01").stderr
+    assert "no log there may hold calls of that time" in run(trail, "--since", "2030-01-01").stderr
+    assert "no calls match\n" in run(trail, "--where", "eventName=Nothing").stderr
     wrong = [["--metrics", "apis"], ["--prices", str(tmp_path)], ["--format", "csv"]]
     assert [run(trail, *args).returncode for args in wrong] == [2, 2, 2]
     assert run(tmp_path / "none").returncode == 1
 
 
 def test_nothing_of_a_record_is_shown(tmp_path: Path) -> None:
-    """Whatever a caller writes, an estimate is figures."""
+    """An estimate has nothing but figures, even of hostile records."""
     hostile = "\x1b[2J<script>"
     records = [record(n, NOON + n, eventName=hostile, awsRegion=hostile) for n in range(3)]
     (tmp_path / "log.json").write_text(json.dumps({"Records": records}))
@@ -761,4 +779,4 @@ def test_nothing_of_a_record_is_shown(tmp_path: Path) -> None:
 
     assert [done.returncode for done in shown] == [0, 0]
     assert all("script" not in done.stdout and "\x1b" not in done.stdout for done in shown)
-    assert list(lines(of_folder(tmp_path), "table"))
+    assert list(format_estimate(of_folder(tmp_path), "table"))

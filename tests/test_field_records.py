@@ -1,21 +1,20 @@
 """Records rebuilt from public reports, and what they must count as."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.logs import decode, group
 from tests.real import DATA
 
 from apitracker.core.model import Decoded, Log
 from apitracker.core.outcomes import classify
-from apitracker.core.records import decode
 from apitracker.core.selection import ALL
-from apitracker.core.tally import group
-from apitracker.logs.sources import Found
-from apitracker.logs.totals import Balance, total
-from apitracker.logs.workers import read_log
-from apitracker.store.incidents import around, incidents, question
+from apitracker.errors import LogError
+from apitracker.jobs.incidents import find_incidents
+from apitracker.jobs.ingest import ingest_query
+from apitracker.logs.sources import find_all
+from apitracker.logs.workers import read_all
 
 FIELD = DATA / "field"
 
@@ -71,12 +70,10 @@ def test_people_and_roles_are_told_apart() -> None:
 
 def test_service_linked_roles_are_not_blamed() -> None:
     """Of 1,020 calls 900 do not use up EC2's limits: the scanner is first among the others."""
-    path = FIELD / "service-linked" / "log.json"
-    asked = question(ALL, 10_000_000)
-    reading = read_log(Log.of(path.name, path.read_bytes()), Found(path.name, -1), asked)
-    counts = total([reading], asked, Balance())
+    found = find_all([str(FIELD / "service-linked" / "log.json")])
+    read = read_all(found, ingest_query(10_000_000), processes=1)
 
-    (incident,) = incidents(around(counts, asked.by, ALL, "throttled"), "throttled")
+    (incident,), _ = find_incidents(read, "throttled", ALL)
 
     role = "arn:aws:iam::111122223333:role/"
     linked = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
@@ -88,7 +85,7 @@ def test_service_linked_roles_are_not_blamed() -> None:
     assert [(o.caller, o.calls, o.refused) for o in incident.outside] == [(role + linked, 900, 0)]
 
 
-@pytest.mark.parametrize("name", ["minio.json", "s3.json", "sqs.json"])
+@pytest.mark.parametrize("name", ["minio.json", "s3.json"])
 def test_notices_are_rejected(name: str) -> None:
     """A notice to a function or a queue is no call, whoever sends it."""
     decoded = read(FIELD / "notices" / name)
@@ -96,6 +93,12 @@ def test_notices_are_rejected(name: str) -> None:
     assert decoded.calls == []
     (rejected,) = decoded.rejected
     assert rejected.reason.startswith("is a notice of ")
+
+
+def test_an_event_of_a_queue_is_named() -> None:
+    """An event of SQS holds notices, and no record: it is refused for what it is."""
+    with pytest.raises(LogError, match=r"is an event of SQS, which holds notices"):
+        read(FIELD / "notices" / "sqs.json")
 
 
 def test_error_codes() -> None:
@@ -115,5 +118,5 @@ def test_security_hub() -> None:
     path = FIELD / "errorcodes" / "securityhub.json"
     calls = read(path).calls
 
-    assert Counter(group(calls, ["outcome"])) == {("denied",): 1}
+    assert group(calls, ["outcome"]) == {("denied",): 1}
     assert json.loads(path.read_bytes())["errorCode"] == "InvalidAccessException"

@@ -464,7 +464,11 @@ class TestRuntime:
         function.start()
         slow = {"sleep": 600, **event(now_records(1))}
         killed = function.invoke(slow, 1, until=lambda logs: "sleeps" in logs)
-        assert (killed.kind, len(killed.lines), aws.requests) == ("timeout", 1, 0)
+        assert (killed.kind, killed.lines[-1], aws.requests) == (
+            "timeout",
+            {"message": "sleeps"},
+            0,
+        )
         done = function.invoke(event(now_records(2)), 2)
         assert (done.kind, done.cold, aws.calls()) == ("response", True, 2)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +12,20 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.commands import APITRACKER
+from tests.stores import QUERY, top
 
-from apitracker.core.model import Key, Log
+from apitracker.core.balance import Unread
+from apitracker.core.counting import PartialCount, Query, read_log
+from apitracker.core.model import Log
 from apitracker.core.selection import Selection
 from apitracker.core.tables import FORMATS, lines
 from apitracker.errors import SourceError, StoreError
 from apitracker.logs import sources
 from apitracker.logs.sources import Found, find
-from apitracker.logs.totals import Balance
-from apitracker.logs.workers import Question, Reading, Unread, read, read_log
+from apitracker.logs.workers import ReadLog, read
 from apitracker.store.database import Store
 
-APITRACKER = Path(sys.executable).with_name("apitracker")
 RECORD = {
     "eventTime": "2023-07-10T11:42:07Z",
     "eventName": "Get",
@@ -207,7 +208,7 @@ def test_repeated_stars_look_through_folders_once(tmp_path: Path) -> None:
 
 def test_a_source_without_an_end(tmp_path: Path) -> None:
     """Of what has no end only so much is read as shows that it is too long."""
-    log = sources.read("/dev/zero", max_bytes=1_000_000)
+    log = sources.fetch_log("/dev/zero", max_bytes=1_000_000)
     assert 1_000_000 < len(log.body) < 50_000_000
     endless = '/usr/bin/yes | "$0" count -'
     done = subprocess.run(
@@ -228,9 +229,9 @@ def test_what_is_too_long_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "log.json"
     with path.open("wb") as file:
         file.truncate(10**13)
-    question = Question(("eventName",), 512 * 1024 * 1024)
+    query = Query(("eventName",), max_bytes=512 * 1024 * 1024)
     [found] = find(str(path))
-    unread = read(found, question)
+    unread = read(found, query).result
     assert isinstance(unread, Unread)
     assert unread.fault.startswith("holds more than 536,870,912 bytes")
 
@@ -251,14 +252,14 @@ def test_values_are_kept_and_found(
     records = [{**RECORD, "eventName": a, "errorCode": b} for a, b in values]
     log = Log("id", "log", json.dumps({"Records": records}).encode())
     store = Store(tmp_path_factory.mktemp("store") / "a.duckdb")
-    store.add([read_log(log, Found("log", -1), Question(Key._fields, 10**6))], Balance())
+    store.add([ReadLog(Found("log", -1), read_log(log, QUERY))])
 
-    assert dict(store.top(["eventName", "errorCode"])) == Counter(values)
+    assert dict(top(store, ["eventName", "errorCode"])) == Counter(values)
     for name, _ in values:
         glob = "".join(f"[{c}]" if c in "*?[" else c for c in name)
         selection = Selection(where={"eventName": (glob,)})
         wanted = Counter(a for a, _ in values if a == name)
-        assert dict(store.top(["eventName"], selection=selection)) == {
+        assert dict(top(store, ["eventName"], selection=selection)) == {
             (a,): n for a, n in wanted.items()
         }
 
@@ -269,7 +270,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("good") / "a.duckdb"
     log = Log("id", "log", LOG.encode())
     store = Store(path)
-    store.add([read_log(log, Found("log", -1), Question(Key._fields, 10**6))], Balance())
+    store.add([ReadLog(Found("log", -1), read_log(log, QUERY))])
     return path.read_bytes()
 
 
@@ -277,8 +278,8 @@ def answers(path: Path) -> None:
     """Ask a store all that can be asked of it; `StoreError` if it is none."""
     store = Store(path)
     store.known()
-    store.top(["minute", "outcome"], selection=Selection(where={"minute": ("*",)}))
-    store.add([], Balance())
+    top(store, ["minute", "outcome"], selection=Selection(where={"minute": ("*",)}))
+    store.add([])
 
 
 @pytest.mark.parametrize("length", [1, 11, 12, 4_095, 4_096, 8_192, 12_288, 100_000])
@@ -303,7 +304,7 @@ def test_a_store_that_is_damaged(
     path = tmp_path_factory.mktemp("damaged") / "a.duckdb"
     path.write_bytes(damaged)
     try:
-        assert Store(path).top(["eventName"]) == [(("Get",), 1)]
+        assert top(Store(path), ["eventName"]) == [(("Get",), 1)]
         answers(path)
     except StoreError:
         pass
@@ -338,7 +339,7 @@ def test_a_store_cannot_read_other_files(tmp_path: Path) -> None:
         text = f"read_text('{tmp_path}/secret')"
         db.execute(f"CREATE VIEW about AS SELECT 1 AS schema_version FROM {text}")  # noqa: S608
     with pytest.raises(StoreError, match="it would read other files, as no store does"):
-        Store(path).top(["eventName"])
+        top(Store(path), ["eventName"])
 
 
 @pytest.mark.parametrize("name", [":memory:", ":default:", "md:x", "motherduck:x", "http:x"])
@@ -373,10 +374,10 @@ def test_no_formula_behind_a_semicolon(value: str) -> None:
     assert not any(cell.startswith(("=", "+", "-", "@", "\uff1d")) for cell in cells)
 
 
-def test_readings_of_the_corpus_are_ours() -> None:
+def test_logs_of_the_corpus_are_read_or_named() -> None:
     """Every file of the corpus is read or named, by the reader of files."""
     corpus = Path(__file__).parent / "corpus"
-    question = Question(("eventName",), 10**8)
+    query = Query(("eventName",), max_bytes=10**8)
     for found in find(str(corpus)):
-        reading = read(found, question)
-        assert isinstance(reading, Reading) or reading.fault
+        result = read(found, query).result
+        assert isinstance(result, PartialCount) or result.fault

@@ -4,28 +4,21 @@ import gzip
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from tests.commands import run
+from tests.stores import add, ask, read_records
+from tests.stores import top as top_rows
 
-from apitracker.core.model import Log
 from apitracker.core.origins import origin_of
 from apitracker.errors import UsageError
-from apitracker.jobs import ingest as ingestion
-from apitracker.logs.sources import Found
-from apitracker.logs.totals import Balance
-from apitracker.logs.workers import Reading, read_log
-from apitracker.page import views
-from apitracker.store import queries as figures
 from apitracker.store.database import Store
+from apitracker.store.queries import read_balance
 from apitracker.synthetic import trail as sample
 
-APITRACKER = Path(sys.executable).with_name("apitracker")
-MAX = 1_000_000
 NONE_COUNTED = "0 records: 0 counted, 0 duplicate, 0 skipped, 0 rejected\n"
 SYNTHETIC_ID = "0a1b2c3d-0a1b-8c3d-a123-73616d706c65"
 
@@ -35,34 +28,11 @@ def record(name: str, event: str = "") -> dict[str, Any]:
     return {"eventTime": "2026-10-01T12:00:00Z", "eventName": name, "eventID": event}
 
 
-def reading(name: str, *records: object) -> Reading:
-    """The reading of a log of *records*, found as *name*."""
-    body = json.dumps({"Records": records}).encode()
-    return read_log(Log.of(name, body), Found(name, len(body)), ingestion.question(MAX))
-
-
-def add(store: Store, *readings: Reading, mix: bool = False) -> None:
-    """Add *readings* as one batch."""
-    store.add(readings, Balance(), mix=mix)
-
-
 def write(path: Path, *names: str) -> Path:
     """Write a log of calls of these names, an eventID each."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"Records": [record(name, f"{path}-{name}") for name in names]}))
     return path
-
-
-def run(folder: Path, *args: object, **env: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in *folder*."""
-    return subprocess.run(
-        [APITRACKER, *map(str, args)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | env,
-    )
 
 
 def top(folder: Path, *args: object) -> dict[str, int]:
@@ -82,37 +52,39 @@ def store(tmp_path: Path) -> Store:
 
 def test_removed_between_batches(store: Store) -> None:
     """The numbers of the series of the file before are not those of the next one."""
-    add(store, reading("a.json", record("Get", "1"), record("Put", "2")))
+    add(store, read_records("a.json", record("Get", "1"), record("Put", "2")))
     store.path.unlink()
 
-    add(store, reading("b.json", record("Put", "3"), record("List", "4"), record("List", "5")))
+    add(store, read_records("b.json", record("Put", "3"), record("List", "4"), record("List", "5")))
 
-    assert store.top(["eventName"]) == [(("List",), 2), (("Put",), 1)]
+    assert top_rows(store, ["eventName"]) == [(("List",), 2), (("Put",), 1)]
 
 
 def test_an_older_copy_put_back_between_batches(store: Store) -> None:
     """Series that the copy does not have are numbered anew, though it is the same store."""
-    add(store, reading("a.json", record("Get", "1")))
+    add(store, read_records("a.json", record("Get", "1")))
     copy = shutil.copy(store.path, f"{store.path}.copy")
-    add(store, reading("b.json", record("Put", "2"), record("List", "3")))
+    add(store, read_records("b.json", record("Put", "2"), record("List", "3")))
     shutil.move(copy, store.path)
 
-    add(store, reading("c.json", record("List", "4"), record("List", "5"), record("Put", "6")))
+    add(store, read_records("c.json", record("List", "4"), record("List", "5"), record("Put", "6")))
 
-    assert store.top(["eventName"]) == [(("List",), 2), (("Get",), 1), (("Put",), 1)]
+    assert top_rows(store, ["eventName"]) == [(("List",), 2), (("Get",), 1), (("Put",), 1)]
 
 
 def test_an_older_copy_that_others_added_to(store: Store) -> None:
     """The same store with as many series may have others under the same numbers."""
-    add(store, reading("a.json", record("Get", "1")))
+    add(store, read_records("a.json", record("Get", "1")))
     copy = shutil.copy(store.path, f"{store.path}.copy")
-    add(store, reading("b.json", record("Put", "2"), record("List", "3")))
-    add(Store(Path(copy)), reading("c.json", *(record(name, name) for name in ("X", "Y", "Z"))))
+    add(store, read_records("b.json", record("Put", "2"), record("List", "3")))
+    add(
+        Store(Path(copy)), read_records("c.json", *(record(name, name) for name in ("X", "Y", "Z")))
+    )
     shutil.move(copy, store.path)
 
-    add(store, reading("d.json", record("List", "4"), record("List", "5"), record("Put", "6")))
+    add(store, read_records("d.json", record("List", "4"), record("List", "5"), record("Put", "6")))
 
-    assert store.top(["eventName"]) == [
+    assert top_rows(store, ["eventName"]) == [
         (("List",), 2),
         (("Get",), 1),
         (("Put",), 1),
@@ -132,23 +104,23 @@ def test_an_older_copy_that_others_added_to(store: Store) -> None:
 )
 def test_what_does_not_add_up_is_said(store: Store, damage: str, fault: str) -> None:
     """Where the balance is shown, a store whose sums differ says so; a sound one does not."""
-    add(store, reading("a.json", record("Get", "1"), record("Get", "2"), record("Put", "3")))
-    assert views.ask(store.path, "/api/reconciliation", [])["fault"] is None
+    add(store, read_records("a.json", record("Get", "1"), record("Get", "2"), record("Put", "3")))
+    assert ask(store.path, "/api/reconciliation")["fault"] is None
 
     with duckdb.connect(store.path) as db:
         db.execute(damage)
 
     with store.reading() as db:
-        found = figures.balance(db, 9).fault or ""
+        found = read_balance(db, 9).fault or ""
     assert found.startswith(fault)
     assert found.endswith("; this store is damaged: ingest the logs into a new file")
-    assert views.ask(store.path, "/api/reconciliation", [])["fault"] == found
+    assert ask(store.path, "/api/reconciliation")["fault"] == found
 
 
 def test_first_and_last_of_each_log(store: Store) -> None:
     """The store keeps the seconds of a log's first and last call; a log without calls has none."""
     late = record("Put") | {"eventTime": "2026-10-01T12:00:07Z"}
-    add(store, reading("a.json", record("Get"), late), reading("b.json"))
+    add(store, read_records("a.json", record("Get"), late), read_records("b.json"))
 
     with store.reading() as db:
         rows = db.execute("SELECT name, first, last FROM logs ORDER BY name").fetchall()
@@ -217,14 +189,14 @@ def test_an_unreadable_log_is_named_once(tmp_path: Path) -> None:
 
     assert first.returncode == third.returncode == 1
     for done in (first, third):
-        assert done.stderr.startswith("logs/bad.json: is no CloudTrail log")
+        assert done.stderr.startswith("logs/bad.json: is not a CloudTrail log")
         assert ", 1 unreadable; " in done.stderr
     known = "0 logs, 1 more counted before, 1 known to be unreadable; "
     for done in (second, fourth):
         assert (done.returncode, done.stderr) == (0, known + NONE_COUNTED)
     assert last.returncode == 0
     assert top(tmp_path) == {"Get": 1, "Put": 1}
-    assert views.ask(tmp_path / "usage.duckdb", "/api/reconciliation", [])["unread"] == []
+    assert ask(tmp_path / "usage.duckdb", "/api/reconciliation")["unread"] == []
 
 
 def test_an_unreadable_log_is_tried_by_another_apitracker(tmp_path: Path) -> None:
@@ -284,7 +256,7 @@ def test_many_unreadable_logs(tmp_path: Path, command: str) -> None:
     assert lines[20] == "and 3 more logs that could not be read"
     assert lines[21].startswith("1 logs, 23 unreadable; ")
     if command == "ingest":
-        found = views.ask(tmp_path / "usage.duckdb", "/api/reconciliation", [])
+        found = ask(tmp_path / "usage.duckdb", "/api/reconciliation")
         assert (found["unreadable"], len(found["unread"])) == (23, 23)
 
 
@@ -319,7 +291,7 @@ def test_a_log_without_records_makes_a_store(tmp_path: Path) -> None:
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic trail."""
     folder = tmp_path_factory.mktemp("origin") / "trail"
-    sample.write(folder, events=200, days=1)
+    sample.write_trail(folder, events=200, days=1)
     return folder
 
 
@@ -394,21 +366,21 @@ def test_mixed_on_purpose(trail: Path, tmp_path: Path) -> None:
     log = min(trail.rglob("CloudTrail/**/*.json.gz"))
     write(tmp_path / "a.json", "Get")
     path = tmp_path / "usage.duckdb"
-    origins = [views.ask(path, "/api/about", [])["origin"]]
+    origins = [ask(path, "/api/about")["origin"]]
     for args in (["a.json"], [log, "--mix"], [write(tmp_path / "b.json", "Put")]):
         assert run(tmp_path, "ingest", *args).returncode == 0
-        origins.append(views.ask(path, "/api/about", [])["origin"])
+        origins.append(ask(path, "/api/about")["origin"])
 
     assert origins == ["", "real", "mixed", "mixed"]
 
 
 def test_a_known_log_is_no_mixture(store: Store) -> None:
     """A log without calls has no origin, and one that is known brings none."""
-    add(store, reading("a.json", record("Get", SYNTHETIC_ID)))
-    add(store, reading("b.json"), reading("copy.json", record("Get", SYNTHETIC_ID)))
+    add(store, read_records("a.json", record("Get", SYNTHETIC_ID)))
+    add(store, read_records("b.json"), read_records("copy.json", record("Get", SYNTHETIC_ID)))
 
     with pytest.raises(
         UsageError, match=r"the calls of c\.json are real, and those of this store are syn"
     ):
-        add(store, reading("c.json", record("Put")))
-    assert store.top(["eventName"]) == [(("Get",), 1)]
+        add(store, read_records("c.json", record("Put")))
+    assert top_rows(store, ["eventName"]) == [(("Get",), 1)]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -154,8 +155,12 @@ def test_balances_add_up() -> None:
 
 
 def test_a_broken_balance_shows() -> None:
-    """A record that is nowhere is seen."""
-    assert not Balance(received=2, counted=1).holds
+    """A record that is nowhere is seen, and stops whatever adds up balances."""
+    broken = Balance(received=2, counted=1)
+
+    assert not broken.holds
+    with pytest.raises(AssertionError, match="records are in more or fewer places than one"):
+        add_up([Balance(), broken])
 
 
 NAMES = ["Get", "GetObject", "Put", ""]
@@ -269,6 +274,20 @@ def test_balances_of_parts_add_up_to_the_whole(a: list[list[Any]], b: list[list[
         whole.balance.counted,
         whole.balance.skipped,
     ) == (together.logs, together.received, together.counted, together.skipped)
+
+
+@given(trails, fields, st.randoms(use_true_random=False))
+def test_the_order_of_logs_does_not_matter(
+    trail: list[list[Any]],
+    by: list[str],
+    random: Any,  # noqa: ANN401 - Random
+) -> None:
+    """The same logs in another order have the same counts, each record counted."""
+    query = Query(tuple(by), keep_duplicates=True)
+    partials = read_each(trail, query)
+    shuffled = random.sample(partials, len(partials))
+
+    assert merge(partials, query).counts == merge(shuffled, query).counts
 
 
 @given(trails, fields)

@@ -9,10 +9,11 @@ from click.testing import CliRunner
 from tests.real import DATA, records
 
 from apitracker.cli.main import cli
-from apitracker.core.metric_sets import Rules, sift
+from apitracker.core.counts import Counts
+from apitracker.core.metric_sets import Rules, apply_rules
 from apitracker.core.names import DATED, spellings, undated, with_dated
 from apitracker.core.quotas import quota
-from apitracker.core.selection import parse_selection, parse_where, predicate
+from apitracker.core.selection import parse_selection, parse_where
 
 LAMBDA = "lambda.amazonaws.com"
 NAMES = [
@@ -114,17 +115,18 @@ def test_spellings() -> None:
 )
 def test_where_a_person_asks(glob: str, selected: list[str]) -> None:
     """The name of an API selects its dated spellings; a dated one selects itself alone."""
-    test = predicate(parse_selection(None, None, [f"eventName={glob}"]), ["eventName"])
+    counts = Counts(("eventName",), {(name,): 1 for name in NAMES})
+    where = parse_selection(None, None, [f"eventName={glob}"]).where
 
-    assert [name for name in NAMES if test(0, (name,))] == selected
+    assert counts.where(where).texts("eventName") == selected
 
 
 def test_rules_stay_as_they_are() -> None:
     """A rule of a deployed tracker matches the name as it is written, and nothing else."""
-    counts = {(name, 0): 1 for name in NAMES}
+    counts = Counts(("eventName", "second"), {(name, 0): 1 for name in NAMES})
     rules = Rules(include=parse_where(["eventName=UpdateFunctionCode"]))
 
-    assert list(sift(counts, ("eventName", "second"), rules)) == [("UpdateFunctionCode", 0)]
+    assert apply_rules(counts, rules).rows == {("UpdateFunctionCode", 0): 1}
 
 
 def test_globs_of_other_fields_and_metacharacters() -> None:

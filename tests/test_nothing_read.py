@@ -3,17 +3,16 @@
 import json
 import os
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands import APITRACKER
 
 from apitracker.core.selection import Selection
 from apitracker.synthetic import trail as sample
 
-APITRACKER = Path(sys.executable).with_name("apitracker")
 NOTHING = "0 logs, 1 unreadable; 0 records: 0 counted (0 not selected), 0 duplicate, 0 skipped"
 SPAN = "from 2026-10-01T12:00:00Z to 2026-10-01T13:00:00Z"
 ALL_CLEAR = ("no calls", "nothing to")
@@ -40,7 +39,7 @@ def run(folder: Path, *args: object) -> "subprocess.CompletedProcess[str]":
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a synthetic trail, a log of two calls without a day, and a store of it."""
     made = tmp_path_factory.mktemp("nothing")
-    sample.write(made / "trail", events=300, days=1, until=datetime(2026, 10, 31, tzinfo=UTC))
+    sample.write_trail(made / "trail", events=300, days=1, until=datetime(2026, 10, 31, tzinfo=UTC))
     records = [
         record("Get", "2026-10-01T12:00:00Z"),
         record("Put", "2026-10-01T13:00:00Z", errorCode="AccessDenied"),
@@ -104,7 +103,7 @@ def test_no_call_of_the_time(folder: Path, command: list[str], time: list[str]) 
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"no call is of the time asked for: the logs have calls {SPAN}"
+        f"no call is in the requested time: the logs have calls {SPAN}"
     )
     assert "no calls" not in done.stderr
 
@@ -170,7 +169,7 @@ def test_an_empty_answer_of_a_store(folder: Path) -> None:
     """No row is no failure, and the times that were looked at are said."""
     done = run(folder, "top", "--where", "eventName=Nothing")
 
-    assert (done.returncode, done.stderr) == (0, "no calls were selected\n" + COVERED)
+    assert (done.returncode, done.stderr) == (0, "no calls match\n" + COVERED)
 
 
 def test_a_report_says_which_times_the_store_covers(folder: Path, tmp_path: Path) -> None:

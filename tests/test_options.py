@@ -67,7 +67,7 @@ class TestRepeated:
         assert before == sorted(folder.iterdir())
 
     def test_after_two_dashes_are_sources(self, folder: Path) -> None:
-        """What follows ``--`` is no option."""
+        """Arguments after ``--`` are not options."""
         done = run(folder, "count", "--since", "1970-01-01", "--", "--since", "a.json")
 
         assert done.returncode == 1
@@ -113,7 +113,7 @@ class TestEnding:
 
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
-            "apitracker: x.json: a report is HTML: name the file so, as in usage.html\n"
+            "apitracker: x.json: a report is HTML: name it accordingly, like usage.html\n"
         )
         assert not (folder / "x.json").exists()
 
@@ -161,7 +161,7 @@ def test_rules(folder: Path, setting: str, rule: str, fault: str) -> None:
     ids=ascii,
 )
 def test_bytes_that_are_not_utf_8(folder: Path, args: list[str]) -> None:
-    """Whatever bytes are typed, a line says what is wrong with them, and no traceback."""
+    """Any bytes may be typed: a line names the fault, without a traceback."""
     done = run(folder, *args)
 
     assert done.returncode in {1, 2, 3}
@@ -178,7 +178,7 @@ class TestField:
     """Buckets as people have them."""
 
     def test_mixed_bucket(self, tmp_path: Path) -> None:
-        """Other services' files are said once, and are no fault of CloudTrail's logs."""
+        """Other services' files are summed up in one line, and do not change the exit code."""
         done = run(tmp_path, "count", FIELD / "mixed-bucket" / "AWSLogs", "--format", "csv")
 
         assert (done.returncode, done.stdout) == (
@@ -189,7 +189,7 @@ class TestField:
             (
                 "left out: 9 files of other services (4 of Config, 1 of GuardDuty, 1 of WAFLogs, "
                 "1 of elasticloadbalancing, 1 of vpcdnsquerylogs, 1 of vpcflowlogs); "
-                "they are read when their folder is named"
+                "name their folder to read them"
             ),
             "1 logs; 2 records: 2 counted, 0 duplicate, 0 skipped, 0 rejected",
         ]

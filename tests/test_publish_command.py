@@ -2,22 +2,25 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.commands import run
 
+from apitracker.core.counts import Counts
 from apitracker.core.metric_sets import MetricSelection
-from apitracker.core.metrics import Page, plan
 from apitracker.errors import UsageError
-from apitracker.jobs import publish as backfill
-from apitracker.tracker.put_metric_data import OUT_OF_TIME
+from apitracker.jobs.publish import (
+    InterruptedRunError,
+    batches_done,
+    look_ahead,
+    send_batches,
+)
+from apitracker.tracker.put_metric_data import OUT_OF_TIME, Batch, fingerprint, plan
 from apitracker.tracker.signing import Response, TransportError
 
-APITRACKER = Path(sys.executable).with_name("apitracker")
 NOW = 1_700_000_000.0
 MINUTE = 1_699_999_980  # the minute of NOW
 OK = Response(200, b"{}")
@@ -65,122 +68,119 @@ class Poster:
         return answer
 
 
-def pages(*minutes: int, name: str = "Get", calls: int = 2) -> list[Page]:
-    """A page of one metric for each of *minutes*, the minutes as they stand there."""
+def batches(*minutes: int, name: str = "Get", calls: int = 2) -> list[Batch]:
+    """A batch of two metrics for each of *minutes*, the minutes as they stand there."""
+    selection = MetricSelection()
     return [
-        page
+        batch
         for minute in minutes
-        for page in plan(
-            {(name, "r", "s", minute): calls, ("Put", "r", "s", minute): 1}, MetricSelection()
-        ).pages
+        for batch in plan(
+            Counts(
+                selection.fields,
+                {(name, "r", "s", minute): calls, ("Put", "r", "s", minute): 1},
+            ),
+            selection,
+        ).batches
     ]
 
 
 def test_outlook() -> None:
     """What would be sent is told from what is too old or too new."""
     old, new = MINUTE - 15 * 86_400, MINUTE + 3 * 3_600
-    outlook = backfill.outlook(pages(old, MINUTE, new), NOW)
+    outlook = look_ahead(batches(old, MINUTE, new), NOW)
 
-    assert (outlook.pages, outlook.datums, outlook.calls) == (1, 2, 3)
+    assert (outlook.batches, outlook.datums, outlook.calls) == (1, 2, 3)
     assert [datum.timestamp for datum in outlook.late] == [old, old, new, new]
 
 
 def test_send() -> None:
-    """Pages go one after the other, and progress is told."""
+    """Batches go one after the other, and progress is told."""
     told: list[int] = []
     old = MINUTE - 15 * 86_400
 
-    done = backfill.send(pages(MINUTE, MINUTE - 60, old), Poster(OK), Clock(), progress=told.append)
+    done = send_batches(
+        batches(MINUTE, MINUTE - 60, old), Poster(OK), Clock(), progress=told.append
+    )
 
     assert (done.requests, done.datums, done.calls, done.retries) == (2, 4, 6, 0)
     assert [(r.datum.timestamp, r.reason) for r in done.refused] == [(old, OUT_OF_TIME)] * 2
     assert told == [1, 2, 3]
 
 
-def stopped(planned: Sequence[Page], poster: Poster, begin: int = 0) -> str:
+def stopped(planned: Sequence[Batch], poster: Poster, begin: int = 0) -> str:
     """What a run that does not end well says."""
-    with pytest.raises(backfill.InterruptedRunError) as info:
-        backfill.send(planned, poster, Clock(), begin=begin)
+    with pytest.raises(InterruptedRunError) as info:
+        send_batches(planned, poster, Clock(), begin=begin)
     return str(info.value)
 
 
 def test_a_run_that_stops() -> None:
     """It says what went, why no more did, and how to go on; going on sends the rest once."""
-    planned = pages(MINUTE, MINUTE - 60, MINUTE - 120)
-    mark = backfill.mark(planned)
+    planned = batches(MINUTE, MINUTE - 60, MINUTE - 120)
+    known = fingerprint(planned)
 
     assert stopped(planned, Poster(OK, DENIED)) == (
-        "pages 1 to 1 of 3 are published (2 datums and 3 calls by this run); "
+        "batches 1 to 1 of 3 are published (2 datums and 3 calls by this run); "
         f"AWS answered PutMetricData with AccessDenied: No.; "
-        f"go on with the same command and --resume {mark}:1"
+        f"go on with the same command and --resume {known}:1"
     )
 
     rest = Poster(OK)
-    done = backfill.send(planned, rest, Clock(), begin=backfill.done(f"{mark}:1", planned))
+    done = send_batches(planned, rest, Clock(), begin=batches_done(f"{known}:1", planned))
     assert (rest.posted, done.requests, done.calls) == (2, 2, 6)
 
 
 @pytest.mark.parametrize(
     ("answers", "doubt"),
     [
-        ([DENIED], "none of 1 pages is published; AWS"),
-        ([UNSENT], "none of 1 pages is published; it was not sent"),
-        ([LOST, DENIED], "none of 1 pages is published, and perhaps page 1, which would then"),
-        ([INVALID, OK, DENIED], "none of 1 pages is published, and a part of page 1, which will"),
+        ([DENIED], "none of 1 batches is published; AWS"),
+        ([UNSENT], "none of 1 batches is published; it was not sent"),
+        ([LOST, DENIED], "none of 1 batches is published, and perhaps batch 1, which would then"),
+        (
+            [INVALID, OK, DENIED],
+            "none of 1 batches is published, and a part of batch 1, which will",
+        ),
     ],
 )
-def test_what_is_not_known_of_a_page(answers: list[Response | TransportError], doubt: str) -> None:
-    """A page that may have been taken, or was in part, is said to be so."""
-    assert stopped(pages(MINUTE), Poster(*answers)).startswith(doubt)
+def test_the_doubt_about_a_batch(answers: list[Response | TransportError], doubt: str) -> None:
+    """A batch that may have been taken, or was in part, is named."""
+    assert stopped(batches(MINUTE), Poster(*answers)).startswith(doubt)
 
 
-def test_a_page_is_waited_for() -> None:
+def test_a_batch_is_waited_for() -> None:
     """A connection that comes back within two minutes costs nothing but time."""
-    done = backfill.send(pages(MINUTE), Poster(*[UNSENT] * 20, OK), Clock())
+    done = send_batches(batches(MINUTE), Poster(*[UNSENT] * 20, OK), Clock())
 
     assert (done.requests, done.retries, done.in_doubt) == (1, 20, [])
 
 
-def test_marks() -> None:
-    """The same pages have the same mark; any other calls, time or number have another."""
-    marks = {
-        backfill.mark(each)
+def test_fingerprints() -> None:
+    """The same batches have the same one; any other calls, time or number have another."""
+    found = {
+        fingerprint(each)
         for each in (
-            pages(MINUTE),
-            pages(MINUTE),
-            pages(MINUTE, MINUTE),
-            pages(MINUTE - 60),
-            pages(MINUTE, calls=3),
-            pages(MINUTE, name="List"),
+            batches(MINUTE),
+            batches(MINUTE),
+            batches(MINUTE, MINUTE),
+            batches(MINUTE - 60),
+            batches(MINUTE, calls=3),
+            batches(MINUTE, name="List"),
         )
     }
 
-    assert len(marks) == 5
+    assert len(found) == 5
 
 
-@pytest.mark.parametrize("resume", ["", "1", "x:1", "0123456789ab:1", "{mark}:2", "{mark}:-1"])
-def test_what_cannot_be_gone_on_with(resume: str) -> None:
-    """Other pages than those of the run that stopped would count twice, and are refused."""
-    planned = pages(MINUTE)
+@pytest.mark.parametrize("resume", ["", "1", "x:1", "0123456789ab:1", "{known}:2", "{known}:-1"])
+def test_a_run_that_cannot_be_resumed(resume: str) -> None:
+    """Other batches than those of the run that stopped would count twice, and are refused."""
+    planned = batches(MINUTE)
 
     with pytest.raises(UsageError):
-        backfill.done(resume.format(mark=backfill.mark(planned)), planned)
+        batches_done(resume.format(known=fingerprint(planned)), planned)
 
 
 # --- the command --------------------------------------------------------------------------------
-
-
-def run(folder: Path, *args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in *folder*, with nothing of AWS in its environment but *environ*."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "APITRACKER_"))}
-    return subprocess.run(
-        [APITRACKER, *args],
-        cwd=folder,
-        env={**kept, "AWS_EC2_METADATA_DISABLED": "true", **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def trail(folder: Path, *ages: timedelta) -> None:
@@ -207,6 +207,18 @@ def test_dry_run(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout == "would publish to API-COUNT: 1 requests, 3 datums, 4 calls\n"
     assert done.stderr == "1 logs; 4 records: 4 counted, 0 duplicate, 0 skipped, 0 rejected\n"
+
+
+def test_inside_a_function(tmp_path: Path) -> None:
+    """The command works in a Lambda function too: it starts no tracker of its own."""
+    trail(tmp_path, timedelta(hours=1))
+
+    done = run(tmp_path, "publish", "a.json", "--dry-run", AWS_LAMBDA_FUNCTION_NAME="f")
+
+    assert (done.returncode, done.stdout) == (
+        0,
+        "would publish to API-COUNT: 1 requests, 1 datums, 1 calls\n",
+    )
 
 
 def test_dry_run_of_several_sets(tmp_path: Path) -> None:

@@ -1,19 +1,36 @@
-"""What AWS lets through by default, as documented, and nothing where nothing is documented."""
+"""The quotas that AWS documents, and none where nothing is documented."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import botocore.session
 import pytest
 
 from apitracker.core import quotas
-from apitracker.core.quotas import describe, quota
+from apitracker.core.names import DATED
+from apitracker.core.quotas import bucket_of, describe_quota, quota
 
 EC2 = "ec2.amazonaws.com"
 KMS = "kms.amazonaws.com"
-TABLES = {
-    "ec2": set(quotas.EC2_BUCKETS),
-    "kms": {*quotas.KMS_SYMMETRIC, *quotas.KMS_RATES},
-    "cloudwatch": set(quotas.CLOUDWATCH_RATES),
-    "sts": set(quotas.STS_SHARED),
-}
+LAMBDA = "lambda.amazonaws.com"
+STS = "sts.amazonaws.com"
+S3 = "s3.amazonaws.com"
+DATA: dict[str, dict[str, Any]] = json.loads(
+    Path(quotas.__file__).with_name(quotas.QUOTAS_FILE).read_bytes()
+)["services"]
+MODELS = {"monitoring": "cloudwatch"}
+"""The services that botocore names otherwise than eventSource does."""
+
+
+def operations(source: str) -> set[str]:
+    """Return the APIs of a service, as botocore knows them."""
+    label = source.partition(".")[0]
+    model = botocore.session.get_session().get_service_model(MODELS.get(label, label))
+    return set(model.operation_names)
 
 
 @pytest.mark.parametrize(
@@ -47,17 +64,19 @@ def test_words() -> None:
     assert sts is not None
     assert cidr is not None
 
-    assert list(describe(ec2)) == [
+    assert list(describe_quota(ec2)) == [
         "100 requests at once, then 20 a second per account and region",
         "50 at once, then 10 a second with neither filter nor page",
     ]
-    rate, shared, _ = describe(sts)
+    rate, shared, _ = describe_quota(sts)
     assert rate == "600 requests a second per account and region"
     assert shared == (
         "shared with DecodeAuthorizationMessage, GetAccessKeyInfo, GetCallerIdentity, "
         "GetFederationToken, GetSessionToken"
     )
-    assert list(describe(cidr)) == ["1 request at once, then 0.1 a second per account and region"]
+    assert list(describe_quota(cidr)) == [
+        "1 request at once, then 0.1 a second per account and region"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +113,7 @@ def test_rates(source: str, api: str, rate: int) -> None:
 
     assert found is not None
     assert (found.burst, found.rate) == (None, rate)
+    assert json.dumps(found.rate) == str(rate)
 
 
 @pytest.mark.parametrize(
@@ -116,20 +136,122 @@ def test_silence(source: str, api: str) -> None:
     assert quota(source, api) is None
 
 
-@pytest.mark.parametrize("service", TABLES)
-def test_names_are_operations(service: str) -> None:
-    """Every API in the tables is an operation of its service, as botocore knows it."""
-    known = set(botocore.session.get_session().get_service_model(service).operation_names)
+@pytest.mark.parametrize("source", DATA)
+def test_names_are_operations(source: str) -> None:
+    """Every API in the file is an operation of its service, as botocore knows it."""
+    named = {api for row in DATA[source]["quotas"] for api in row.get("apis", [])}
+    noted = {api for row in DATA[source]["quotas"] for api in row.get("notes", {})}
 
-    assert TABLES[service] - known == set()
+    assert named
+    assert named - operations(source) == set()
+    assert noted - named == set()
 
 
-def test_every_quota_has_its_source() -> None:
-    """Each says on which page of AWS's documentation it stands."""
-    apis = [(EC2, "RunInstances"), (KMS, "Decrypt"), (KMS, "CreateKey")]
-    apis += [("sts.amazonaws.com", "AssumeRole"), ("monitoring.amazonaws.com", "ListMetrics")]
-    apis += [("s3.amazonaws.com", "PutObject"), ("cloudtrail.amazonaws.com", "LookupEvents")]
-    for api in apis:
-        found = quota(*api)
-        assert found is not None
-        assert found.source.startswith("https://docs.aws.amazon.com/")
+@pytest.mark.parametrize("source", DATA)
+def test_every_row_counts(source: str) -> None:
+    """Every row is the quota of some API, and no API is named twice."""
+    rows = DATA[source]["quotas"]
+    named = [api for row in rows for api in row.get("apis", [])]
+    found = [quota(source, api) for api in operations(source)]
+    rates = {(each.rate, each.burst) for each in found if each}
+
+    assert len(named) == len(set(named))
+    assert {(row["rate"], row.get("burst")) for row in rows} <= rates
+
+
+@pytest.mark.parametrize("source", DATA)
+def test_every_quota_has_its_source(source: str) -> None:
+    """Each quota has a page of AWS's documentation, and the day on which it was looked up."""
+    found = [each for api in operations(source) if (each := quota(source, api))]
+
+    assert found
+    assert all(each.source.startswith("https://docs.aws.amazon.com/") for each in found)
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\d", each.date) for each in found)
+
+
+# --- buckets ------------------------------------------------------------------------------------
+
+
+def members(source: str, bucket: str) -> set[str]:
+    """Return the APIs of *source* that draw on *bucket*."""
+    return {api for api in operations(source) if bucket_of(source, api) == bucket}
+
+
+@pytest.mark.parametrize(
+    ("source", "bucket", "expected"),
+    [
+        (STS, "sts.amazonaws.com:requests", {"AssumeRole", "GetCallerIdentity"}),
+        (KMS, "kms.amazonaws.com:symmetric", {"Decrypt", "ReEncrypt", "GenerateMac"}),
+        (KMS, "kms.amazonaws.com:DescribeKey", {"DescribeKey"}),
+        (S3, "s3.amazonaws.com:reads", {"GetObject", "HeadObject"}),
+        (EC2, "ec2.amazonaws.com:DescribeInstances", {"DescribeInstances"}),
+        (LAMBDA, "lambda.amazonaws.com:management", {"ListFunctions", "CreateFunction"}),
+        (LAMBDA, "lambda.amazonaws.com:GetFunction", {"GetFunction"}),
+    ],
+)
+def test_members_of_a_bucket(source: str, bucket: str, expected: set[str]) -> None:
+    """A bucket has an id; calls of all APIs with that id draw on it, and no others."""
+    found = members(source, bucket)
+
+    assert expected <= found
+    for api in found:
+        drawn = quota(source, api)
+        assert drawn is not None
+        assert drawn.bucket == bucket
+        if bucket.endswith(f":{api}"):
+            assert found == {api}
+
+
+@pytest.mark.parametrize("source", [STS, KMS])
+def test_a_shared_bucket_names_the_others(source: str) -> None:
+    """The APIs that a quota is shared with are the others of its bucket."""
+    for api in operations(source):
+        found = quota(source, api)
+        if found:
+            assert {api, *found.shared} == members(source, found.bucket)
+
+
+def test_lambda_shares_what_is_not_named() -> None:
+    """Lambda's bucket has every API of its management, however its name is dated, and no other."""
+    bucket = "lambda.amazonaws.com:management"
+
+    assert LAMBDA in DATED
+    assert bucket_of(LAMBDA, "ListFunctions20150331") == bucket
+    assert bucket_of(LAMBDA, "GetFunction20150331v2") == "lambda.amazonaws.com:GetFunction"
+    assert members(LAMBDA, bucket).isdisjoint({"GetFunction", "GetPolicy", "Invoke"})
+    assert bucket_of(LAMBDA, "InvokeAsync") == ""
+    assert bucket_of("ssm.amazonaws.com", "GetParameter") == ""
+
+
+def test_an_import_reads_no_file() -> None:
+    """The file is read for the first quota, not when the core is imported."""
+    script = (
+        "import sys; from apitracker.core import quotas\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, args: event == 'open' and opened.append(str(args[0])))\n"
+        "quotas.is_outside('ec2.amazonaws.com', 'ec2.amazonaws.com')\n"
+        "assert quotas._load_services.cache_info().misses == 0\n"
+        "quotas.quota('sts.amazonaws.com', 'AssumeRole')\n"
+        "quotas.quota('kms.amazonaws.com', 'Decrypt')\n"
+        "print(sum(name.endswith('quotas.json') for name in opened))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("module", ["apitracker.cli.main", "apitracker.tracker.handler"])
+def test_only_answers_load_quotas(module: str) -> None:
+    """Neither help nor the Lambda loads quotas, the scenario or prices."""
+    script = (
+        f"import sys, {module}\n"
+        "print([m for m in sys.modules if m.startswith(('apitracker.costs', 'apitracker.synth'))"
+        " or m == 'apitracker.core.quotas'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("[]\n", "")

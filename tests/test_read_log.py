@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from apitracker.core import counting
 from apitracker.core.counting import NO_EVENT, OUTSIDE, PartialCount, Query, read_log
-from apitracker.core.model import Log, Rejected
+from apitracker.core.model import Decoded, Key, Log, Rejected
+from apitracker.core.records import parts
 from apitracker.core.selection import Selection
 from apitracker.errors import LogError
 
@@ -18,7 +21,13 @@ MAX = 1_000_000
 NOON = 1_688_990_400  # 2023-07-10T12:00:00Z
 
 
-def record(name: str, *, time: str = "2023-07-10T12:00:00Z", event: str = "") -> dict[str, Any]:
+def record(
+    name: str,
+    *,
+    time: str = "2023-07-10T12:00:00Z",
+    event: str = "",
+    **more: Any,  # noqa: ANN401 - JSON
+) -> dict[str, Any]:
     """A record as CloudTrail writes it, as far as it matters here."""
     return {
         "eventTime": time,
@@ -26,6 +35,7 @@ def record(name: str, *, time: str = "2023-07-10T12:00:00Z", event: str = "") ->
         "eventSource": "s3.amazonaws.com",
         "awsRegion": "us-east-1",
         **({"eventID": event} if event else {}),
+        **more,
     }
 
 
@@ -72,9 +82,65 @@ def test_one_log() -> None:
     assert len({*partial.events}) == 4
     assert partial.balance.duplicates == 1
     assert Counter(insight=1) == partial.balance.skipped
-    rejected = Rejected("record 6", "eventTime 'then' is no time")
+    rejected = Rejected("record 6", "eventTime 'then' is not a time")
     assert partial.balance.rejections == (("a.json", rejected),)
     assert partial.balance.received == 7
+
+
+def test_by_every_field_of_a_key() -> None:
+    """Calls in one second with the same fields are one row: the type and the id do not matter."""
+    who = {"type": "Root", "accountId": "111122223333"}
+    partial = read_log(
+        log(
+            record("Get", event="1", eventType="AwsApiCall", userIdentity=who),
+            record("Get", event="2", eventType="AwsServiceEvent", userIdentity=who),
+            record("Get", event="3", errorCode="SlowDown", userIdentity=who),
+            record(
+                "Get", event="4", eventType="AwsConsoleSignIn", errorMessage="No", userIdentity=who
+            ),
+        ),
+        ask(*Key._fields),
+    )
+
+    plain = Key(
+        NOON, "Get", "s3.amazonaws.com", "us-east-1", "", "111122223333", "Root 111122223333"
+    )
+    assert list(partial.times) == [NOON] * 3
+    assert list(partial.counts) == [2, 1, 1]
+    assert partial.table == [
+        plain[1:],
+        plain._replace(errorCode="SlowDown")[1:],
+        plain._replace(failed_without_code=True)[1:],
+    ]
+
+
+def test_a_call_may_stand_for_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records that stand for several calls are that many calls, and one record each."""
+    weights = {"1": 1, "2": 10, "3": 1, "4": 5}
+
+    def weighted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of `parts`
+        for part in parts(*args, **kwargs):
+            calls = [replace(call, calls=weights[call.eventID]) for call in part.calls]
+            yield Decoded(calls, part.duplicates, part.skipped, part.rejected)
+
+    monkeypatch.setattr(counting, "parts", weighted)
+    given = log(
+        record("Get", event="1"),
+        record("Get", event="2"),
+        record("Put", event="3"),
+        record("Put", event="4"),
+    )
+
+    partial = read_log(given, ask("eventName"))
+    narrow = read_log(given, ask(selection=Selection(where={"eventName": ("Put",)})))
+    plain = read_log(given, Query(("eventName",), event_bits=0))
+
+    assert calls(partial) == {(0, "Get"): 11, (0, "Put"): 6} == calls(plain)
+    assert array("Q", [1, 10, 1, 5]) == partial.weights
+    assert (partial.balance.counted, partial.balance.received) == (4, 4)
+    assert calls(narrow) == {(0, "OUTSIDE"): 11, (0,): 6}
+    assert (narrow.balance.counted, narrow.balance.not_selected) == (4, 2)
+    assert [len(each) for each in (plain.weights, plain.event_rows, plain.events)] == [0, 0, 0]
 
 
 def test_event_hashes_are_stable() -> None:
@@ -169,7 +235,7 @@ def test_an_empty_log() -> None:
 
 def test_read_log_refuses() -> None:
     """What is no log is an error that names it."""
-    with pytest.raises(LogError, match=r"^a\.csv: is no CloudTrail log"):
+    with pytest.raises(LogError, match=r"^a\.csv: is not a CloudTrail log"):
         read_log(Log.of("a.csv", b"a,b\n"), ask())
 
 
@@ -191,6 +257,10 @@ def test_every_record_is_in_one_place(
     partial = read_log(log(*records), ask(*by, keep_duplicates=keep_duplicates))
 
     assert len(records) == partial.balance.received
-    assert len(partial.event_rows) == sum(partial.counts)
-    assert Counter(partial.event_rows) == Counter(dict(enumerate(partial.counts)))
-    assert len(partial.events) == (0 if keep_duplicates else len(partial.event_rows))
+    assert partial.balance.counted == sum(partial.counts)
+    assert partial.balance.holds
+    if keep_duplicates:
+        assert len(partial.event_rows) == len(partial.events) == 0
+    else:
+        assert Counter(partial.event_rows) == Counter(dict(enumerate(partial.counts)))
+        assert len(partial.events) == len(partial.event_rows)

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import real
+from tests.logs import decode
 
 from apitracker.core.model import Log
 from apitracker.core.recognition import in_words, recognise
-from apitracker.core.records import decode
 from apitracker.errors import LogError
 
 unhurried = settings(deadline=None)  # a busy machine is no fault
@@ -133,14 +133,18 @@ class TestFiles:
 
 
 ELEMENTS = [
-    (EVENT, "is an event of EventBridge; take the records out of it first, with jq .detail"),
+    (
+        EVENT,
+        "is an event of EventBridge; take the records out of it first, with jq"
+        " '.. | .detail? // empty'",
+    ),
     (
         {"EventId": "e", "CloudTrailEvent": "{}"},
         "is events of LookupEvents alone; take the records out of it first, with jq -r",
     ),
     ({"metadata": {}, "class_uid": 6003}, "is OCSF, as Security Lake writes it; name the trail's"),
     ({"@timestamp": "", "@message": {}}, "is results of Logs Insights; take the records out"),
-    (json.dumps(RECORD), "is records as JSON texts; unwrap them first, with jq -r"),
+    (json.dumps(RECORD), "is records as JSON texts; unwrap them first, with jq -r '.[]'"),
 ]
 DOCUMENTS = [
     ({"Records": [NOTICE]}, "is an event of SQS, which holds notices; name the trail's own files"),

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.logs import decode, group
 
 from apitracker.core.model import Call, Decoded, Log, Rejected
-from apitracker.core.records import decode, parts
-from apitracker.core.tally import group
+from apitracker.core.records import parts
 from apitracker.core.times import label
 from apitracker.errors import LogError
 
@@ -786,7 +786,7 @@ class TestPlace:
 
     @pytest.mark.parametrize("event", [{}, {"eventID": "e-9"}], ids=["no id", "id"])
     @pytest.mark.parametrize("source", ["aws:s3", "minio:s3", "ceph:s3"])
-    def test_a_notice_is_no_call(self, source: str, event: Json) -> None:
+    def test_a_notice_is_not_a_call(self, source: str, event: Json) -> None:
         """What S3 tells a queue of an object has a record's form, and is rejected by its source."""
         notice = {
             "eventVersion": "2.1",
@@ -801,7 +801,7 @@ class TestPlace:
         decoded = read(document([notice, record()]))
 
         assert [(r.place, r.reason) for r in decoded.rejected] == [
-            ("record 1", f"is a notice of {source}, and no call")
+            ("record 1", f"is a notice of {source}, not a call")
         ]
         assert len(decoded.calls) == 1
 
@@ -1785,13 +1785,7 @@ class TestShared:
 
     def once(self, body: bytes | list[str], *recorded: str) -> Decoded:
         """What the log *body* holds, with calls of the accounts *recorded* counted once."""
-        whole = Decoded([], [], Counter(), [])
-        for part in parts(Log("id", "log", body), recorded=recorded):
-            whole.calls.extend(part.calls)
-            whole.duplicates.extend(part.duplicates)
-            whole.skipped.update(part.skipped)
-            whole.rejected.extend(part.rejected)
-        return whole
+        return decode(Log("id", "log", body), recorded=recorded)
 
     @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
     def test_worked_example(self, form: Form) -> None:

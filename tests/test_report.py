@@ -88,7 +88,7 @@ def test_the_page_asks_for_the_same() -> None:
 
 def test_values_cannot_end_the_script_that_they_stand_in() -> None:
     """Whatever is in an answer, the file has the scripts that it had, and the answer is in one."""
-    plain, hostile = report.write({"a": ""}), report.write({"a": HOSTILE})
+    plain, hostile = report.write_report({"a": ""}), report.write_report({"a": HOSTILE})
     scripts = elements(hostile, "script")
 
     assert [a for a, _ in scripts] == [a for a, _ in elements(plain, "script")]
@@ -98,7 +98,7 @@ def test_values_cannot_end_the_script_that_they_stand_in() -> None:
 
 def test_nothing_is_loaded() -> None:
     """No element names an address outside the file, and no module imports what is not in it."""
-    html = report.write({})
+    html = report.write_report({})
     addresses = [
         value
         for _, attributes, _ in Elements(html).found
@@ -124,7 +124,7 @@ def test_nothing_is_loaded() -> None:
 
 def test_the_policy_allows_what_is_in_the_file_and_no_more() -> None:
     """Each script and style is allowed by its hash; none may be written into it later."""
-    html = report.write({})
+    html = report.write_report({})
     ((_, policy),) = [
         (a["http-equiv"], a["content"] or "")
         for a, _ in elements(html, "meta")

@@ -1,6 +1,8 @@
-"""The synthetic trail: what is in it, and that it says so truly."""
+"""The synthetic trail: its records, its figures, and the scenario that it is made of."""
 
+import fnmatch
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -16,9 +18,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import apitracker
+from apitracker.core.quotas import quota
 from apitracker.errors import UsageError
 from apitracker.synthetic import trail as sample
-from apitracker.synthetic.scenario import CULPRIT, DENIED_CALLER
+from apitracker.synthetic.scenario import Actor, load_scenario
 from apitracker.synthetic.trail import Written
 
 LAYOUT = re.compile(
@@ -87,13 +91,13 @@ def usable(element: object) -> bool:
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Trail:
     """The trail that one gets without asking for anything."""
     folder = tmp_path_factory.mktemp("trail")
-    return read(folder, sample.write(folder))
+    return read(folder, sample.write_trail(folder))
 
 
 def test_the_same_arguments_write_the_same_bytes(tmp_path: Path) -> None:
     """A seed stands for a trail, down to the names and the bytes of its files."""
-    first = sample.write(tmp_path / "a", events=1_500, seed=7, broken=2)
-    second = sample.write(tmp_path / "b", events=1_500, seed=7, broken=2)
+    first = sample.write_trail(tmp_path / "a", events=1_500, seed=7, broken=2)
+    second = sample.write_trail(tmp_path / "b", events=1_500, seed=7, broken=2)
     assert first == second
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
@@ -101,8 +105,8 @@ def test_the_same_arguments_write_the_same_bytes(tmp_path: Path) -> None:
 def test_the_hash_seed_of_the_interpreter_does_not_matter(tmp_path: Path) -> None:
     """Another process, which orders its sets otherwise, writes the same files."""
     code = (
-        "import sys, pathlib; from apitracker.local import sample;"
-        "sample.write(pathlib.Path(sys.argv[1]), events=300, days=1)"
+        "import sys, pathlib; from apitracker.synthetic import trail;"
+        "trail.write_trail(pathlib.Path(sys.argv[1]), events=300, days=1)"
     )
     for name in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": name}
@@ -110,10 +114,48 @@ def test_the_hash_seed_of_the_interpreter_does_not_matter(tmp_path: Path) -> Non
     assert files(tmp_path / "1") == files(tmp_path / "2")
 
 
+@pytest.mark.parametrize(
+    ("given", "digest"),
+    [
+        ({}, "ed2b1a04c7687b149a7b35457f802ba3cef712e7da36666ac8ea5b22975c6a47"),
+        (
+            {"events": 1_500, "seed": 7, "broken": 9, "days": 1},
+            "18b5f1d4e04b0732539cadaba32fbccebaff2a4a92be86b3a594c81b82451ba8",
+        ),
+        (
+            {
+                "events": 3_000,
+                "days": 9,
+                "seed": 3,
+                "until": datetime(2026, 3, 2, 10, 17, tzinfo=UTC),
+            },
+            "5fe6a6aa78450530578d65585092444ceb4e9455f6e4af21fb7d69018f8636da",
+        ),
+    ],
+)
+def test_the_bytes_of_a_trail(given: dict[str, Any], digest: str, tmp_path: Path) -> None:
+    """Names and JSON are the same as ever, to the byte; a new scenario has new digests here."""
+    sample.write_trail(tmp_path, **given)
+
+    found = hashlib.sha256()
+    for key, packed in files(tmp_path).items():
+        found.update(key.encode() + b"\0" + gzip.decompress(packed) + b"\0")
+    assert found.hexdigest() == digest
+
+
+def test_trails_of_other_times_have_no_event_in_common(tmp_path: Path) -> None:
+    """With the same seed and another end, no call of one trail is a duplicate of the other's."""
+    for day in (1, 2):
+        until = datetime(2026, 3, day, tzinfo=UTC)
+        sample.write_trail(tmp_path / str(day), events=300, days=1, until=until)
+    both = apitracker.count(tmp_path, by=())
+    assert (both.balance.counted, both.counts.calls) == (600, 600)
+
+
 def test_another_seed_writes_another_trail(tmp_path: Path) -> None:
     """Seeds differ in every eventID, not in how much there is."""
     trails = [
-        read(tmp_path / f"{seed}", sample.write(tmp_path / f"{seed}", events=500, seed=seed))
+        read(tmp_path / f"{seed}", sample.write_trail(tmp_path / f"{seed}", events=500, seed=seed))
         for seed in (1, 2)
     ]
     ids = [{call["eventID"] for call in trail.calls()} for trail in trails]
@@ -125,7 +167,7 @@ def test_another_seed_writes_another_trail(tmp_path: Path) -> None:
 @pytest.mark.parametrize("days", [1, 9])
 def test_there_are_as_many_calls_as_asked_for(tmp_path: Path, events: int, days: int) -> None:
     """Events are shared out over days, places and scenes without loss, however few."""
-    trail = read(tmp_path, sample.write(tmp_path, events=events, days=days))
+    trail = read(tmp_path, sample.write_trail(tmp_path, events=events, days=days))
     assert trail.written.calls == len(trail.calls()) == events
 
 
@@ -156,7 +198,7 @@ def test_a_small_trail_has_a_few_hundred_objects(trail: Trail) -> None:
 
 def test_what_was_written_is_what_is_there(tmp_path: Path) -> None:
     """The sums that are given back are those that counting finds."""
-    written = sample.write(tmp_path, events=3_000, broken=5)
+    written = sample.write_trail(tmp_path, events=3_000, broken=5)
     packed = files(tmp_path)
     objects = unpack(packed)
     elements = [e for records in objects.values() for e in records]
@@ -185,7 +227,7 @@ def test_records_have_the_size_of_real_ones(trail: Trail) -> None:
 
 
 def test_records_have_the_shape_of_real_ones(trail: Trail) -> None:
-    """What every call carries is there, in CloudTrail's order."""
+    """Every call has the fields of a real one, in CloudTrail's order."""
     order = [
         "eventVersion",
         "userIdentity",
@@ -266,7 +308,7 @@ def test_sessions_change_and_roles_do_not(trail: Trail) -> None:
 def test_nights_are_quiet_and_so_are_weekends(tmp_path: Path) -> None:
     """Working hours of a Wednesday are busier than its night and than those of a Saturday."""
     until = datetime(2026, 11, 2, tzinfo=UTC)
-    calls = read(tmp_path, sample.write(tmp_path, events=8_000, days=5, until=until)).calls()
+    calls = read(tmp_path, sample.write_trail(tmp_path, events=8_000, days=5, until=until)).calls()
     hours = Counter(call["eventTime"][:13] for call in calls)
     working = sum(hours[f"2026-10-28T{hour:02}"] for hour in range(9, 13))
     night = sum(hours[f"2026-10-28T{hour:02}"] for hour in (4, 5, 22, 23))
@@ -277,7 +319,8 @@ def test_nights_are_quiet_and_so_are_weekends(tmp_path: Path) -> None:
 
 def test_the_culprit_calls_most_and_others_are_throttled_most(trail: Trail) -> None:
     """During the incident one role makes most of the calls, and another gets most of the errors."""
-    assert CULPRIT == "arn:aws:iam::111122223333:role/inventory-scanner"
+    culprit = load_scenario().culprit
+    assert culprit == "arn:aws:iam::111122223333:role/inventory-scanner"
     start, end = (f"{moment:%Y-%m-%dT%H:%M}" for moment in trail.written.incident)
     assert (start, end) == ("2026-10-30T14:00", "2026-10-30T14:20")
     calls = [call for call in trail.calls() if start <= call["eventTime"] < end]
@@ -285,10 +328,10 @@ def test_the_culprit_calls_most_and_others_are_throttled_most(trail: Trail) -> N
     throttled = Counter(
         caller(c) for c in calls if c.get("errorCode") == "Client.RequestLimitExceeded"
     )
-    assert describing.most_common(1)[0][0] == CULPRIT
-    assert describing[CULPRIT] > describing.total() / 2
-    assert throttled[CULPRIT] < describing[CULPRIT] / 5
-    assert throttled.most_common(1)[0][0] != CULPRIT
+    assert describing.most_common(1)[0][0] == culprit
+    assert describing[culprit] > describing.total() / 2
+    assert throttled[culprit] < describing[culprit] / 5
+    assert throttled.most_common(1)[0][0] != culprit
     assert len(throttled) >= 5
 
 
@@ -304,7 +347,7 @@ def seconds(calls: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
 @pytest.mark.parametrize("events", [800, 2_000, 20_000, 200_000])
 def test_the_incident_uses_up_the_default_quota(tmp_path: Path, events: int) -> None:
     """Calls are throttled when the bucket of 100 and 20 a second is empty, and not otherwise."""
-    written = sample.write(tmp_path, events=events, days=1)
+    written = sample.write_trail(tmp_path, events=events, days=1)
     start, end = (moment.timestamp() for moment in written.incident)
     describing = [
         call
@@ -341,7 +384,7 @@ def test_the_worst_second_is_over_the_quota(trail: Trail) -> None:
 
 def test_a_tiny_trail_has_no_throttling(tmp_path: Path) -> None:
     """Too few calls to use up a quota are not throttled."""
-    trail = read(tmp_path, sample.write(tmp_path, events=300, days=1))
+    trail = read(tmp_path, sample.write_trail(tmp_path, events=300, days=1))
 
     codes = {str(call.get("errorCode")) for call in trail.calls()}
     assert "Client.RequestLimitExceeded" not in codes
@@ -363,7 +406,10 @@ def test_one_role_runs_into_most_denials(trail: Trail) -> None:
         for call in trail.calls()
         if call.get("errorCode") in {"AccessDenied", "Client.UnauthorizedOperation"}
     ]
-    assert Counter(caller(call) for call in denied).most_common(1)[0][0] == DENIED_CALLER
+    assert (
+        Counter(caller(call) for call in denied).most_common(1)[0][0]
+        == load_scenario().denied_caller
+    )
     assert len({call["errorCode"] for call in denied}) == 2
     assert all("arn:aws:sts::" in call["errorMessage"] for call in denied)
 
@@ -384,7 +430,7 @@ def test_duplicates_are_in_other_objects(trail: Trail) -> None:
 
 
 def test_insights_have_a_folder_of_their_own(trail: Trail) -> None:
-    """Insight records are no calls, open and close the incident, and lie beside the trail."""
+    """Insight records are not calls, open and close the incident, and lie beside the trail."""
     insights = {
         key: records for key, records in trail.objects.items() if "/CloudTrail-Insight/" in key
     }
@@ -399,7 +445,7 @@ def test_insights_have_a_folder_of_their_own(trail: Trail) -> None:
 
 
 def test_digests_list_the_objects_and_hold_no_records(trail: Trail) -> None:
-    """A day's digest in each place names what was delivered there, and nothing is left out."""
+    """A day's digest in each place names every object that was delivered there."""
     listed = [
         log["s3Object"]
         for key, packed in files(trail.folder).items()
@@ -411,8 +457,8 @@ def test_digests_list_the_objects_and_hold_no_records(trail: Trail) -> None:
 
 @pytest.mark.parametrize("broken", [0, 1, 7, 40])
 def test_exactly_so_many_elements_are_broken(tmp_path: Path, broken: int) -> None:
-    """As many elements as asked for are no records, spread over objects."""
-    trail = read(tmp_path, sample.write(tmp_path, events=3_000, broken=broken))
+    """As many elements as asked for are not records, spread over objects."""
+    trail = read(tmp_path, sample.write_trail(tmp_path, events=3_000, broken=broken))
     bad = {
         key: sum(not usable(record) for record in records) for key, records in trail.objects.items()
     }
@@ -422,14 +468,14 @@ def test_exactly_so_many_elements_are_broken(tmp_path: Path, broken: int) -> Non
 
 def test_more_elements_may_be_broken_than_whole(tmp_path: Path) -> None:
     """A trail of one call can still have a dozen broken elements."""
-    trail = read(tmp_path, sample.write(tmp_path, events=1, broken=12))
+    trail = read(tmp_path, sample.write_trail(tmp_path, events=1, broken=12))
     assert sum(not usable(element) for element in trail.elements()) == 12
 
 
 def test_broken_elements_leave_the_rest_as_it_is(tmp_path: Path) -> None:
     """With and without broken elements a seed makes the same calls."""
-    whole = read(tmp_path / "a", sample.write(tmp_path / "a", events=700))
-    broken = read(tmp_path / "b", sample.write(tmp_path / "b", events=700, broken=9))
+    whole = read(tmp_path / "a", sample.write_trail(tmp_path / "a", events=700))
+    broken = read(tmp_path / "b", sample.write_trail(tmp_path / "b", events=700, broken=9))
     assert [e for e in broken.elements() if usable(e)] == list(whole.elements())
 
 
@@ -449,17 +495,54 @@ def test_nothing_in_it_is_real(trail: Trail) -> None:
     }
 
 
+def test_every_table_of_the_scenario_has_a_source() -> None:
+    """The scenario is dated, and each of its tables says where its values come from."""
+    scenario = load_scenario()
+
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", scenario.date)
+    assert {*scenario.sources, "date", "sources"} == {*scenario.__struct_fields__}
+    assert all(scenario.sources.values())
+
+
+def named_apis(uses: dict[str, int], apis: set[str]) -> bool:
+    """Tell whether each glob of *uses* matches one of *apis*."""
+    return all(fnmatch.filter(apis, glob) for glob in uses)
+
+
+def test_names_in_the_scenario_are_there() -> None:
+    """Kinds, agents, networks, rhythms, endings, roles and APIs that are named exist."""
+    scenario = load_scenario()
+    apis = {
+        f"{name}:{api}"
+        for name, service in scenario.services.items()
+        for api in (*service.reads, *service.writes, *service.happens, *service.signs_in)
+    }
+    parts = [part for scene in scenario.scenes.values() for part in scene.parts]
+
+    assert {kind.ending for kind in scenario.kinds.values()} == {*scenario.endings}
+    assert {each.kind for each in scenario.callers} == {*scenario.kinds}
+    assert {each.agent for each in scenario.callers} == {"", *scenario.agents}
+    assert {each.network for each in scenario.callers} == {*scenario.networks}
+    assert {each.rhythm for each in scenario.callers} == {*scenario.rhythms}
+    assert {len(rhythm.hours) for rhythm in scenario.rhythms.values()} == {24}
+    assert {*scenario.shapes} <= apis
+    assert all(named_apis(each.uses, apis) for each in scenario.callers)
+    assert all(named_apis(part.uses, apis) for part in parts)
+    assert all(isinstance(scenario.role(part.caller), Actor) for part in parts)
+    assert scenario.incident.quota == quota("ec2.amazonaws.com", "DescribeInstances")
+
+
 def test_a_folder_that_exists_keeps_what_is_in_it(tmp_path: Path) -> None:
     """Writing into a folder leaves the files that are there alone."""
     (tmp_path / "note.txt").write_text("mine", encoding="utf-8")
-    sample.write(tmp_path, events=1, days=1)
+    sample.write_trail(tmp_path, events=1, days=1)
     assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_trail_ends_when_it_should(tmp_path: Path) -> None:
     """Any aware time will do as the end, cut to five minutes; the incident moves along."""
     until = datetime.fromisoformat("2026-03-04T17:38:21+02:00")
-    trail = read(tmp_path, sample.write(tmp_path, events=2_000, days=1, until=until))
+    trail = read(tmp_path, sample.write_trail(tmp_path, events=2_000, days=1, until=until))
     times = sorted(call["eventTime"] for call in trail.calls())
     assert times[0] >= "2026-03-03T15:35:00Z"
     assert "2026-03-04T15:25:00Z" < times[-1] < "2026-03-04T15:35:00Z"
@@ -490,7 +573,7 @@ def test_a_trail_ends_when_it_should(tmp_path: Path) -> None:
 def test_what_makes_no_sense_is_refused(tmp_path: Path, bad: dict[str, Any], message: str) -> None:
     """A bad argument is an error that names it, before anything is written."""
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        sample.write(tmp_path / "trail", **bad)
+        sample.write_trail(tmp_path / "trail", **bad)
     assert not (tmp_path / "trail").exists()
 
 
@@ -499,4 +582,4 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     file = tmp_path / "trail"
     file.touch()
     with pytest.raises(UsageError, match=r"trail is a file: name a folder"):
-        sample.write(file)
+        sample.write_trail(file)

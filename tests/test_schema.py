@@ -5,22 +5,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 import pytest
+from tests.commands import run
+from tests.stores import top, unread
 
+from apitracker.core.balance import Balance, Unread
+from apitracker.core.model import Rejected
 from apitracker.core.selection import Selection
 from apitracker.errors import StoreError
-from apitracker.logs.sources import Found
-from apitracker.logs.totals import Balance
-from apitracker.logs.workers import Unread
-from apitracker.store import queries as figures
-from apitracker.store.database import SERIES, Store
+from apitracker.store.database import Store
+from apitracker.store.queries import StoreBalance, read_balance, summarize
+from apitracker.store.writing import SERIES
 
-APITRACKER = Path(sys.executable).with_name("apitracker")
 DAY = 86_400
 
 SCHEMA_1: Final = """
@@ -72,13 +74,6 @@ def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
         return db.execute(sql).fetchall()
 
 
-def run(folder: Path, *args: object) -> "subprocess.CompletedProcess[str]":
-    """Run the command in *folder*."""
-    return subprocess.run(
-        [APITRACKER, *map(str, args)], cwd=folder, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A store of schema 1."""
@@ -92,28 +87,35 @@ def old(tmp_path: Path) -> Path:
 def assert_all_is_kept(path: Path) -> None:
     """A store holds what `FILLED` has put in."""
     store = Store(path)
-    assert store.top(["eventName", "outcome"]) == [
+    assert top(store, ["eventName", "outcome"]) == [
         (("DescribeInstances", "throttled"), 3),
         (("GetObject", "ok"), 3),
         (("ConsoleLogin", "failed"), 1),
     ]
-    assert store.top(["second"], selection=Selection(since=DAY)) == [
+    assert top(store, ["second"], selection=Selection(since=DAY)) == [
         ((86_405,), 2),
         ((86_400,), 1),
         ((86_406,), 1),
     ]
     assert store.known() == ({("s3://b/k1", "e1")}, set())
     with store.reading() as db:
-        assert figures.extent(db) == (3, 7, 2, 60, 86_406, "real")
-        assert figures.balance(db, 9) == (
-            *(3, 10, 7, 1, 1, {"insight": 1}),
-            [("trail/a.json", "record 2", "no eventTime")],
-            2,
-            [
-                ("gone.json", "permission denied: make it readable for this user"),
-                ("trail/bad.json", "is empty"),
-            ],
-            None,
+        assert summarize(db) == (3, 7, 2, 60, 86_406, "real", 2)
+        assert read_balance(db, 9) == StoreBalance(
+            Balance(
+                logs=3,
+                received=10,
+                counted=7,
+                duplicates=1,
+                rejected=1,
+                skipped=Counter(insight=1),
+                rejections=(("trail/a.json", Rejected("record 2", "no eventTime")),),
+                unread=(
+                    Unread("gone.json", "permission denied: make it readable for this user"),
+                    Unread("trail/bad.json", "is empty"),
+                ),
+            ),
+            unreadable=2,
+            fault=None,
         )
     for sql, rows in (
         ("FROM events ORDER BY day", [(18_446_744_073_709_551_615, 0), (7, 1)]),
@@ -140,7 +142,7 @@ def assert_all_is_kept(path: Path) -> None:
 
 def test_an_older_store_is_upgraded_where_it_is(old: Path) -> None:
     """A question to a store of schema 1 upgrades it: each count, log, event and fault is kept."""
-    assert Store(old).top([]) == [((), 7)]
+    assert top(Store(old), []) == [((), 7)]
 
     assert_all_is_kept(old)
     assert [path.name for path in old.parent.iterdir()] == ["usage.duckdb"]
@@ -150,7 +152,7 @@ def test_an_upgraded_store_is_as_a_new_one(old: Path, tmp_path: Path) -> None:
     """Its tables have the columns of a store that is made now, and it can be added to."""
     new = tmp_path / "new.duckdb"
     for path in (old, new):
-        Store(path).add([Unread(Found("trail/bad.json", 1), "is empty")], Balance())
+        Store(path).add([unread("trail/bad.json", "is empty")])
     columns = """
         SELECT table_name, column_name, data_type, column_default FROM duckdb_columns()
         WHERE NOT internal ORDER BY table_name, column_index
@@ -192,7 +194,7 @@ def test_the_origin_of_an_older_store(
         )
 
     with Store(path).reading() as db:
-        assert figures.extent(db).origin == origin
+        assert summarize(db).origin == origin
 
 
 def test_an_empty_older_store(tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ def test_an_empty_older_store(tmp_path: Path) -> None:
         db.execute(SCHEMA_1)
 
     with Store(path).reading(required=True) as db:
-        assert figures.extent(db) == (0, 0, 0, None, None, "")
+        assert summarize(db) == (0, 0, 0, None, None, "", 0)
 
 
 KILLED = """
@@ -228,7 +230,8 @@ class Connection:
 
 connect = duckdb.connect
 duckdb.connect = lambda path, **options: Connection(connect(path, **options))
-store.Store(Path(sys.argv[1])).top([])
+with store.Store(Path(sys.argv[1])).reading():
+    pass
 """
 
 
@@ -254,14 +257,14 @@ def test_an_upgrade_that_cannot_be_written(old: Path) -> None:
         os.seteuid(user or 65_534)  # root may write everywhere
         try:
             with pytest.raises(StoreError) as raised:
-                Store(path).top([])
+                top(Store(path), [])
         finally:
             os.seteuid(user)
         assert query(path, "SELECT schema_version FROM about") == [(1,)]
 
     assert str(raised.value).startswith(
         f"{path}: this store has schema 1, which has to be upgraded to 2 before it is read, and it"
-        " cannot be written: IO Error: "
+        " cannot be written: permission denied; make it readable and writable for this user"
     )
     assert str(raised.value).endswith(
         "; copy it to a folder that you may write in, and give that file to --store"
@@ -273,7 +276,7 @@ def test_an_upgrade_that_cannot_be_written(old: Path) -> None:
 )
 def test_a_newer_store(old: Path, maker: str, needed: str) -> None:
     """A store of a newer schema is refused by both versions, and by which apitracker reads it."""
-    Store(old).top([])
+    top(Store(old), [])
     with duckdb.connect(old) as db:
         db.execute("UPDATE about SET schema_version = 3, made_by = ?", [maker])
     version = metadata.version("apitracker")
@@ -290,7 +293,7 @@ def test_each_store_has_an_identity(tmp_path: Path) -> None:
     """Two stores never have the same one; a copy has that of the original."""
     first, second = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
     for path in (first, second):
-        Store(path).add([], Balance())
+        Store(path).add([])
     copy = Path(shutil.copy(first, tmp_path / "copy.duckdb"))
     identities = [query(path, "SELECT store FROM about") for path in (first, second, copy)]
 
@@ -308,4 +311,4 @@ def test_no_store(tmp_path: Path) -> None:
             db.execute(sql)
 
         with pytest.raises(StoreError, match="no version of the schema: another program"):
-            Store(path).top([])
+            top(Store(path), [])

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apitracker.core.counts import Counts
+from apitracker.core.fields import Row
 from apitracker.core.selection import (
     ALL,
     Selection,
     matcher,
     parse_selection,
     parse_where,
-    predicate,
 )
 from apitracker.core.times import EPOCH, SECOND, write
 from apitracker.errors import UsageError
@@ -21,13 +22,13 @@ unhurried = settings(deadline=None)  # a busy machine is no fault
 
 T = 1_688_989_327  # 2023-07-10T11:42:07Z
 
-BY = ["eventName", "eventSource", "errorCode"]
+BY = ("eventName", "eventSource", "errorCode", "second")
 ROW = ("GetObject", "s3.amazonaws.com", "")
 
 
 def selected(where: list[str], row: tuple[str, ...] = ROW, second: int = T) -> bool:
     """Whether *where* selects the call."""
-    return predicate(Selection(where=parse_where(where)), BY)(second, row)
+    return Counts(BY, {(*row, second): 1}).where(parse_where(where)).calls == 1
 
 
 class TestParseWhere:
@@ -287,26 +288,27 @@ class TestPredicate:
         expected: bool,  # noqa: FBT001
     ) -> None:
         """The first second is in, the last is out; none is no bound; 0 is a bound."""
-        assert predicate(Selection(since, until), BY)(T, ROW) is expected
+        assert Selection(since, until).spans(T) is expected
 
     def test_until_1970(self) -> None:
         """A bound at 0 is a bound."""
-        test = predicate(Selection(until=0), BY)
-
-        assert [test(second, ROW) for second in (-1, 0)] == [True, False]
+        assert [Selection(until=0).spans(second) for second in (-1, 0)] == [True, False]
 
     def test_fields_are_found_by_name(self) -> None:
         """The row may hold more fields, in any order."""
-        test = predicate(Selection(where={"eventSource": ("s3.*",)}), ["outcome", "eventSource"])
+        rows: dict[Row, int] = {("ok", "s3.amazonaws.com"): 1, ("s3.amazonaws.com", "ok"): 2}
+        counts = Counts(("outcome", "eventSource"), rows)
 
-        assert test(T, ("ok", "s3.amazonaws.com"))
-        assert not test(T, ("s3.amazonaws.com", "ok"))
+        found = counts.where({"eventSource": ("s3.*",)})
+
+        assert found.rows == {("ok", "s3.amazonaws.com"): 1}
 
     @unhurried
     @given(st.integers(), st.tuples(st.text(), st.text(), st.text()))
     def test_all(self, second: int, row: tuple[str, ...]) -> None:
         """Without bounds and globs every call is selected."""
-        assert predicate(ALL, BY)(second, row)
+        assert ALL.spans(second)
+        assert selected([], row, second)
 
     @unhurried
     @given(st.integers(-9, 9), st.integers(-9, 9), st.integers(-9, 9))
@@ -315,7 +317,7 @@ class TestPredicate:
         start, cut = sorted([a, b])
         halves = [Selection(start, cut), Selection(cut, 10)]
 
-        assert sum(predicate(half, [])(second, ()) for half in halves) == (start <= second)
+        assert sum(half.spans(second) for half in halves) == (start <= second)
 
 
 class TestNeeds:

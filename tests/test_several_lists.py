@@ -3,19 +3,17 @@
 import gzip
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.commands import APITRACKER
+from tests.logs import decode
 
 from apitracker.core.model import Log
-from apitracker.core.records import decode
 from apitracker.errors import LogError
-
-APITRACKER = Path(sys.executable).with_name("apitracker")
 
 Json: TypeAlias = Any
 """What `json` reads and writes."""

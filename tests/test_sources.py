@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apitracker.core.balance import LeftOut
 from apitracker.errors import SourceError
-from apitracker.logs.sources import Found, LeftOut, find, read
+from apitracker.logs.sources import Found, fetch_log, find
 
 REGION = "AWSLogs/111122223333/CloudTrail/eu-west-1"
 JULY_10 = timegm((2023, 7, 10, 0, 0, 0))
@@ -184,9 +185,9 @@ class TestFolder:
 
         assert below(tmp_path, find(str(tmp_path))) == ["broken", "itself", "log"]
         with pytest.raises(SourceError, match="broken: there is no such file"):
-            read(f"{tmp_path}/broken")
+            fetch_log(f"{tmp_path}/broken")
         with pytest.raises(SourceError, match="itself: it cannot be read: Too many levels"):
-            read(f"{tmp_path}/itself")
+            fetch_log(f"{tmp_path}/itself")
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_that_may_not_be_entered(self, tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ class TestFolder:
 
         assert below(tmp_path, find(str(tmp_path))) == ["closed", "log"]
         with pytest.raises(SourceError, match="closed: permission denied"):
-            read(f"{tmp_path}/closed")
+            fetch_log(f"{tmp_path}/closed")
 
 
 def left_out(source: str) -> list[LeftOut]:
@@ -398,7 +399,7 @@ class TestStandardInput:
         """It is one log of bytes."""
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\x1f\x8b\xff")))
 
-        log = read("-")
+        log = fetch_log("-")
 
         assert (log.name, log.body) == ("-", b"\x1f\x8b\xff")
 
@@ -407,7 +408,7 @@ class TestStandardInput:
         monkeypatch.setattr(sys, "stdin", None)
 
         with pytest.raises(SourceError, match=r"^-: standard input is closed"):
-            read("-")
+            fetch_log("-")
 
 
 DAYS = [
@@ -576,7 +577,7 @@ class TestRead:
         """Nothing is unpacked, and the id is the SHA-256 of the file."""
         (tmp_path / "log").write_bytes(b"\x1f\x8b\x00\n")
 
-        log = read(f"{tmp_path}/log")
+        log = fetch_log(f"{tmp_path}/log")
 
         assert (f"{tmp_path}/log", b"\x1f\x8b\x00\n") == (log.name, log.body)
         assert hashlib.sha256(b"\x1f\x8b\x00\n").hexdigest() == log.id
@@ -584,14 +585,14 @@ class TestRead:
     def test_after_it_vanished(self, tmp_path: Path) -> None:
         """A file that went away in between is named, and the cause is kept."""
         with pytest.raises(SourceError, match="gone: there is no such file") as raised:
-            read(f"{tmp_path}/gone")
+            fetch_log(f"{tmp_path}/gone")
 
         assert isinstance(raised.value.__cause__, FileNotFoundError)
 
     def test_of_a_folder(self, tmp_path: Path) -> None:
         """A folder is no log."""
         with pytest.raises(SourceError, match=": it is a folder: name a file"):
-            read(str(tmp_path))
+            fetch_log(str(tmp_path))
 
 
 def test_found_travels() -> None:

@@ -17,13 +17,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import fields
 
 from apitracker.cli.main import cli
+from apitracker.core.fields import FIELDS
 from apitracker.core.metric_sets import API, SETS
 from apitracker.core.selection import parse_where
-from apitracker.core.tally import FIELDS
-from apitracker.operations.alarms import LONGEST_QUERY, periods
+from apitracker.operations.alarms import LONGEST_QUERY, evaluation_periods
 from apitracker.settings import MOST_METRICS, PREFIX, Settings
-from apitracker.tracker.emf import DIMENSION, SUFFIX, UNITS
-from apitracker.tracker.tracking import choose
+from apitracker.tracker.emf import DIMENSION, METRIC_UNITS, OWN_METRICS
+from apitracker.tracker.tracking import select_metrics
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "sam.yaml"
@@ -869,7 +869,7 @@ def test_every_set_can_be_chosen() -> None:
     made = stack(MetricSets=EVERY)["APITrackerLambdaFunction"]["Environment"]["Variables"]
 
     assert len(EVERY) <= read()[0]["Parameters"]["MetricSets"]["MaxLength"]
-    assert choose(Settings(metrics=made["APITRACKER_METRICS"])).metrics == tuple(SETS)
+    assert select_metrics(Settings(metrics=made["APITRACKER_METRICS"])).metrics == tuple(SETS)
 
 
 def test_derived_namespaces_fit() -> None:
@@ -1057,7 +1057,7 @@ def test_alarms_on_outcomes(name: str, minutes: int) -> None:
     """Throttles and denials are added up over all APIs, and looked for as `alarm` does it."""
     above, outcome, expression = USAGE_ALARMS[name]
     made = stack(**{above: "7"}, AboveMinutes=str(minutes), MetricNamespace="Ours")
-    (outcomes,) = choose(Settings(namespace="Ours", metrics="outcomes")).sets
+    (outcomes,) = select_metrics(Settings(namespace="Ours", metrics="outcomes")).sets
     alarm = made[name]
     (query,) = alarm["Metrics"]
 
@@ -1070,7 +1070,7 @@ def test_alarms_on_outcomes(name: str, minutes: int) -> None:
     }
     assert f'"{outcomes.namespace}", {", ".join(outcomes.dimensions)})' in expression
     assert f"({outcomes.names[outcome]})" in expression
-    assert alarm["EvaluationPeriods"] == periods(minutes * 60)
+    assert alarm["EvaluationPeriods"] == evaluation_periods(minutes * 60)
     assert alarm["DatapointsToAlarm"] == 1
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", "7")
     assert alarm["TreatMissingData"] == "notBreaching"
@@ -1099,7 +1099,7 @@ def test_alarms_on_outcomes_have_their_metrics(
     function = one["APITrackerLambdaFunction"]["Environment"]["Variables"]
 
     assert function["APITRACKER_METRICS"] == metrics
-    assert ("outcomes" in choose(Settings(metrics=metrics)).metrics) or not made
+    assert ("outcomes" in select_metrics(Settings(metrics=metrics)).metrics) or not made
     assert one.resources.keys() & USAGE_ALARMS.keys() == made
 
 
@@ -1300,7 +1300,9 @@ def test_dashboard_of_metric_sets() -> None:
         if found := re.search(r": (.*) \(metric set (.*)\)", widget["properties"].get("title", "")):
             ((line,),) = widget["properties"]["metrics"]
             shown[found[1]] = (found[2], line["expression"])
-    sets = {each.name: each for each in choose(Settings(namespace="Ours", metrics=EVERY)).sets}
+    sets = {
+        each.name: each for each in select_metrics(Settings(namespace="Ours", metrics=EVERY)).sets
+    }
 
     def searched(name: str, metric: str) -> tuple[str, str]:
         schema = f'{{"{sets[name].namespace}",{",".join(sets[name].dimensions)}}}'
@@ -1426,14 +1428,14 @@ def test_dashboard_health() -> None:
         ],
         one,
     )
-    assert graphed("Ours/Tracker", MetricNamespace="Ours") == dict.fromkeys(UNITS, one)
+    assert graphed("Ours/Tracker", MetricNamespace="Ours") == dict.fromkeys(METRIC_UNITS, one)
 
 
 def test_alarms_watch_what_is_written() -> None:
     """Each metric of the tracker that an alarm watches is one that the function writes."""
     made = stack()
     own = [made[name] for name, (namespace, _) in ALARMS.items() if namespace == "Ours/Tracker"]
-    written = {f"{API.namespace}{SUFFIX}": UNITS.keys()}
+    written = {f"{API.namespace}{OWN_METRICS}": METRIC_UNITS.keys()}
 
     assert all(alarm["MetricName"] in written[alarm["Namespace"]] for alarm in own)
     assert [each["Name"] for alarm in own for each in alarm["Dimensions"]] == [DIMENSION] * 5

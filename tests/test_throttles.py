@@ -4,8 +4,6 @@ import csv
 import gzip
 import io
 import json
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,36 +14,27 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.commands import run
+from tests.stores import read_records
 
-from apitracker.core.model import Log
-from apitracker.core.outcomes import OUTCOMES, classify
+from apitracker.core.outcomes import classify
 from apitracker.core.selection import ALL, Selection
-from apitracker.core.tally import Row
-from apitracker.jobs import ingest as ingestion
-from apitracker.logs.sources import Found
-from apitracker.logs.totals import Balance, total
-from apitracker.logs.workers import Question, Reading, read_log
-from apitracker.store import queries as figures
+from apitracker.jobs.incidents import find_incidents
 from apitracker.store.database import Store
+from apitracker.store.incident_text import write_incidents
 from apitracker.store.incidents import (
-    FIELDS,
     Api,
-    Caller,
+    CallerOutside,
     Incident,
-    Outside,
-    Peak,
-    around,
-    incidents,
-    lines,
-    question,
+    IncidentCaller,
+    IncidentPeak,
+    query_incidents,
 )
 from apitracker.synthetic import trail as sample
-from apitracker.synthetic.scenario import CULPRIT, DENIED_CALLER
+from apitracker.synthetic.scenario import load_scenario
 
-MAX = 1_000_000
 NOON = 1_688_990_400  # 2023-07-10T12:00:00Z
 ROLE = "arn:aws:iam::111122223333:role/"
-APITRACKER = Path(sys.executable).with_name("apitracker")
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
@@ -69,48 +58,39 @@ def record(
     }
 
 
-def read(logs: Sequence[Sequence[object]], asked: Question) -> list[Reading]:
-    """Read each of *logs*."""
-    made = [Log.of(f"{n}.json", json.dumps({"Records": r}).encode()) for n, r in enumerate(logs)]
-    return [read_log(log, Found(log.name, len(log.body)), asked) for log in made]
+Log = Sequence[dict[str, Any]]
 
 
-def counted(
-    logs: Sequence[Sequence[object]], outcome: str = "throttled", selection: Selection = ALL
+def of_files(
+    logs: Sequence[Log], outcome: str = "throttled", selection: Selection = ALL
 ) -> list[Incident]:
-    """The incidents in *logs*, without a store."""
-    asked = question(selection, MAX)
-    counts = total(read(logs, asked), asked, Balance())
-    return incidents(around(counts, asked.by, selection, outcome), outcome)
+    """The incidents in *logs*, as they are found in files."""
+    read = [read_records(f"{n}.json", *records) for n, records in enumerate(logs)]
+    return find_incidents(read, outcome, selection)[0]
 
 
-def stored(
-    logs: Sequence[Sequence[object]], outcome: str = "throttled", selection: Selection = ALL
+def of_store(
+    logs: Sequence[Log], outcome: str = "throttled", selection: Selection = ALL
 ) -> list[Incident]:
-    """The incidents in *logs*, by way of a store."""
+    """The incidents in *logs*, as they are found in a store that each was added to by itself."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "usage.duckdb")
-        store.add(read(logs, ingestion.question(MAX)), Balance())
+        store.add([])
+        for n, records in enumerate(logs):
+            store.add([read_records(f"{n}.json", *records)])
         with store.reading() as db:
-            return figures.incidents(db, outcome, None, selection)
+            return query_incidents(db, outcome, None, selection)
 
 
 Find = Callable[..., list[Incident]]
-both = pytest.mark.parametrize("find", [counted, stored])
-
-
-def run(folder: Path, *args: object) -> "subprocess.CompletedProcess[str]":
-    """Run the command in *folder*."""
-    return subprocess.run(
-        [APITRACKER, *map(str, args)], cwd=folder, capture_output=True, text=True, check=False
-    )
+both = pytest.mark.parametrize("find", [of_files, of_store])
 
 
 @pytest.fixture(scope="module")
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a synthetic trail in ``trail`` and a store of it."""
     folder = tmp_path_factory.mktemp("throttles")
-    sample.write(folder / "trail")
+    sample.write_trail(folder / "trail")
     assert run(folder, "ingest", "trail").returncode == 0
     return folder
 
@@ -135,12 +115,12 @@ def test_worked_example(find: Find) -> None:
             calls=11,
             first=NOON + 61,
             last=NOON + 62,
-            second=Peak(NOON + 61, 3, 6),
-            minute=Peak(NOON + 60, 4, 11),
+            second=IncidentPeak(NOON + 61, 3, 6),
+            minute=IncidentPeak(NOON + 60, 4, 11),
             callers=[
-                Caller("culprit", 7, 1, 7 / 11),
-                Caller("victim", 3, 3, 3 / 11),
-                Caller("bystander", 1, 0, 1 / 11),
+                IncidentCaller("culprit", 7, 1, 7 / 11),
+                IncidentCaller("victim", 3, 3, 3 / 11),
+                IncidentCaller("bystander", 1, 0, 1 / 11),
             ],
             quota=None,
         )
@@ -172,7 +152,10 @@ def test_denied_are_those_who_were_denied(find: Find) -> None:
     (incident,) = find(logs, "denied")
 
     assert (incident.refused, incident.calls) == (4, 14)
-    assert incident.callers == [Caller("reporter", 3, 3, 0.75), Caller("tester", 2, 1, 0.25)]
+    assert incident.callers == [
+        IncidentCaller("reporter", 3, 3, 0.75),
+        IncidentCaller("tester", 2, 1, 0.25),
+    ]
     assert find(logs) == []
 
 
@@ -223,7 +206,10 @@ def test_where_picks_refused_calls_and_not_callers(find: Find) -> None:
     (incident,) = find(logs, "throttled", Selection(where={"caller": ("vic*",)}))
 
     assert (incident.refused, incident.first, incident.last) == (1, NOON + 3, NOON + 3)
-    assert incident.callers == [Caller("culprit", 10, 0, 10 / 11), Caller("victim", 1, 1, 1 / 11)]
+    assert incident.callers == [
+        IncidentCaller("culprit", 10, 0, 10 / 11),
+        IncidentCaller("victim", 1, 1, 1 / 11),
+    ]
     assert find(logs, "throttled", Selection(where={"outcome": ("ok",)})) == []
 
 
@@ -281,13 +267,16 @@ def test_service_linked_roles_are_apart(find: Find) -> None:
     (incident,) = find(logs)
 
     assert (incident.refused, incident.calls, incident.first) == (2, 12, NOON + 61)
-    assert incident.second == Peak(NOON + 62, 1, 3)
-    assert incident.minute == Peak(NOON + 60, 1, 4)
-    assert incident.callers == [Caller("scanner", 3, 0, 0.75), Caller("deployer", 1, 1, 0.25)]
+    assert incident.second == IncidentPeak(NOON + 62, 1, 3)
+    assert incident.minute == IncidentPeak(NOON + 60, 1, 4)
+    assert incident.callers == [
+        IncidentCaller("scanner", 3, 0, 0.75),
+        IncidentCaller("deployer", 1, 1, 0.25),
+    ]
     assert incident.outside == [
-        Outside(LINKED, 6, 0),
-        Outside(LINKED_SESSION, 1, 1),
-        Outside("autoscaling.amazonaws.com", 1, 0),
+        CallerOutside(LINKED, 6, 0),
+        CallerOutside(LINKED_SESSION, 1, 1),
+        CallerOutside("autoscaling.amazonaws.com", 1, 0),
     ]
 
 
@@ -305,7 +294,7 @@ def test_who_is_not_apart(find: Find, caller: str, source: str) -> None:
     """Nothing is known of other services, and only AWS makes roles under its own path."""
     (incident,) = find([[record(caller, 60, LIMIT, eventSource=source)]])
 
-    assert incident.callers == [Caller(caller, 1, 1, 1.0)]
+    assert incident.callers == [IncidentCaller(caller, 1, 1, 1.0)]
     assert incident.outside == []
 
 
@@ -322,8 +311,11 @@ def test_nobody_is_behind_what_aws_caused(find: Find) -> None:
 
     assert (mixed.refused, mixed.calls, mixed.aws_triggered) == (3, 5, 2)
     assert (mixed.first, mixed.last) == (NOON, NOON + 61)
-    assert (mixed.second, mixed.minute) == (Peak(NOON + 60, 1, 1), Peak(NOON + 60, 1, 2))
-    assert mixed.callers == [Caller("a", 1, 1, 0.5), Caller("b", 1, 0, 0.5)]
+    assert (mixed.second, mixed.minute) == (
+        IncidentPeak(NOON + 60, 1, 1),
+        IncidentPeak(NOON + 60, 1, 2),
+    )
+    assert mixed.callers == [IncidentCaller("a", 1, 1, 0.5), IncidentCaller("b", 1, 0, 0.5)]
     assert mixed.quota is not None
     assert nobody == Incident(
         Api("ec2.amazonaws.com", "DescribeHosts", "us-east-1", "111122223333"),
@@ -336,7 +328,7 @@ def test_nobody_is_behind_what_aws_caused(find: Find) -> None:
         minute=None,
         callers=[],
         quota=None,
-        outside=[Outside(LINKED, 1, 1)],
+        outside=[CallerOutside(LINKED, 1, 1)],
         aws_triggered=1,
     )
 
@@ -348,7 +340,7 @@ def test_denials_know_no_quota(find: Find) -> None:
 
     (incident,) = find(logs, "denied")
 
-    assert incident.callers == [Caller(LINKED, 1, 1, 1.0)]
+    assert incident.callers == [IncidentCaller(LINKED, 1, 1, 1.0)]
     assert (incident.calls, incident.outside, incident.aws_triggered) == (2, [], 0)
 
 
@@ -379,39 +371,26 @@ SELECTIONS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.lists(RECORDS, max_size=12), max_size=3),
     SELECTIONS,
     st.sampled_from(["throttled", "denied"]),
 )
-def test_files_and_store_agree(
-    logs: list[list[dict[str, Any]]], selection: Selection, outcome: str
-) -> None:
-    """The same logs have the same incidents whether they were ingested before or not."""
-    expected = counted(logs, outcome, selection)
-    assert expected == stored(logs, outcome, selection)
+def test_files_and_store_agree(logs: list[Log], selection: Selection, outcome: str) -> None:
+    """The same logs have the same incidents, in one batch of files and in a store of many."""
+    assert of_files(logs, outcome, selection) == of_store(logs, outcome, selection)
 
 
-CALLS = st.tuples(
-    st.integers(NOON, NOON + 300),
-    st.sampled_from(["s3", "ec2"]),
-    st.sampled_from(["Get", "Put"]),
-    st.just("us-east-1"),
-    st.sampled_from(["1", "2"]),
-    st.sampled_from(["a", "b", LINKED]),
-    st.sampled_from(["", "aws"]),
-    st.sampled_from(OUTCOMES),
-)
-
-
-@given(st.lists(CALLS), st.sampled_from(["throttled", "denied"]))
-def test_nothing_is_lost(calls: list[Row], outcome: str) -> None:
+@settings(max_examples=25, deadline=None)
+@given(st.lists(RECORDS, max_size=40), st.sampled_from(["throttled", "denied"]))
+def test_nothing_is_lost(records: Log, outcome: str) -> None:
     """Every refused call is in one incident; peaks and callers are within what there is."""
-    by = (*FIELDS, "outcome")
-    found = incidents(around(Counter(calls), by, ALL, outcome), outcome)
+    found = of_files([records], outcome)
 
-    assert sum(i.refused for i in found) == sum(call[-1] == outcome for call in calls)
+    first = {record["eventID"] or -n: record for n, record in reversed([*enumerate(records)])}
+    ended = [classify(r.get("errorCode", ""), r["eventSource"]) for r in first.values()]
+    assert sum(i.refused for i in found) == ended.count(outcome)
     for i in found:
         apart = sum(o.refused for o in i.outside) + i.aws_triggered
         assert sum(c.refused for c in i.callers) + apart == i.refused
@@ -432,7 +411,7 @@ def example(*, callers: int = 2) -> list[Incident]:
     """The incidents of a log with that many callers."""
     ec2 = {"eventSource": "ec2.amazonaws.com", "name": "CreateTags"}
     error = "Client.RequestLimitExceeded"
-    return counted(
+    return of_files(
         [
             [record(f"{ROLE}{n:02}", 61, **ec2) for n in range(callers)],
             [record(f"{ROLE}00", 62, error, **ec2), record(f"{ROLE}00", 130, error, **ec2)],
@@ -443,7 +422,7 @@ def example(*, callers: int = 2) -> list[Incident]:
 def test_table() -> None:
     """A block for each API: what happened, the default quota, the callers under it."""
     quota = "100 requests at once, then 10 a second per account and region"
-    assert list(lines(example(), "table")) == [
+    assert list(write_incidents(example(), "throttled", "table")) == [
         "ec2.amazonaws.com CreateTags  us-east-1  111122223333",
         "  2 of 4 calls throttled, 2023-07-10T12:01:02Z to 2023-07-10T12:02:10Z",
         "  worst second 2023-07-10T12:01:02Z: 1 of 1; worst minute 2023-07-10T12:01Z: 1 of 3",
@@ -457,9 +436,9 @@ def test_table() -> None:
 
 def test_table_of_denials() -> None:
     """What callers are sorted by stands first; a caller without a name is a dash."""
-    found = counted([[record("", 0, "AccessDenied", userIdentity="")]], "denied")
+    found = of_files([[record("", 0, "AccessDenied", userIdentity="")]], "denied")
 
-    assert list(lines(found, "table")) == [
+    assert list(write_incidents(found, "denied", "table")) == [
         "x.amazonaws.com Get  us-east-1  111122223333",
         "  1 of 1 calls denied, 2023-07-10T12:00:00Z",
         "  worst second 2023-07-10T12:00:00Z: 1 of 1; worst minute 2023-07-10T12:00Z: 1 of 1",
@@ -470,33 +449,35 @@ def test_table_of_denials() -> None:
 
 def test_table_says_what_it_leaves_out() -> None:
     """Ten callers and ten APIs are shown, the others added up; asked for all, all are shown."""
-    many = counted(
+    many = of_files(
         [[record("a", n, "AccessDenied", name=f"Get{n:02}") for n in range(12) for _ in range(2)]],
         "denied",
     )
     callers = example(callers=13)
 
-    assert list(lines(callers, "table"))[-2:] == [
+    assert list(write_incidents(callers, "throttled", "table"))[-2:] == [
         "      1    6.7%          0  arn:aws:iam::111122223333:role/09",
         "      3   20.0%          0  3 more callers",
     ]
-    assert list(lines(callers, "table", everything=True))[-1].endswith("role/12")
-    assert list(lines(many, "table"))[-2:] == [
+    assert list(write_incidents(callers, "throttled", "table", everything=True))[-1].endswith(
+        "role/12"
+    )
+    assert list(write_incidents(many, "denied", "table"))[-2:] == [
         "",
         "and 4 calls denied in 2 more; --all shows them",
     ]
-    assert "Get11" in "\n".join(lines(many, "table", everything=True))
-    assert "more" not in "\n".join(lines(many, "table", everything=True))
+    assert "Get11" in "\n".join(write_incidents(many, "denied", "table", everything=True))
+    assert "more" not in "\n".join(write_incidents(many, "denied", "table", everything=True))
 
 
 def test_csv() -> None:
     """A row is a caller of an API, and the API's figures stand in each."""
-    header, *rows = lines(example(), "csv")
+    header, *rows = write_incidents(example(), "throttled", "csv")
 
     assert header == (
-        "eventSource,eventName,awsRegion,recipientAccountId,outcome,refused,first,last,worstSecond,"
-        "worstSecondRefused,worstSecondCalls,worstMinute,worstMinuteRefused,worstMinuteCalls,"
-        "awsTriggered,caller,callerRefused,callerShare,calls"
+        "eventSource,eventName,awsRegion,recipientAccountId,outcome,throttled,first,last,worstSecond,"
+        "worstSecondThrottled,worstSecondCalls,worstMinute,worstMinuteThrottled,worstMinuteCalls,"
+        "awsTriggered,caller,callerThrottled,callerShare,calls"
     )
     about = (
         "ec2.amazonaws.com,CreateTags,us-east-1,111122223333,throttled,2,2023-07-10T12:01:02Z,"
@@ -507,22 +488,22 @@ def test_csv() -> None:
 
 def test_json() -> None:
     """One list; an incident holds its callers and the quota with its source."""
-    assert json.loads("\n".join(lines(example(), "json"))) == [
+    assert json.loads("\n".join(write_incidents(example(), "throttled", "json"))) == [
         {
             "eventSource": "ec2.amazonaws.com",
             "eventName": "CreateTags",
             "awsRegion": "us-east-1",
             "recipientAccountId": "111122223333",
             "outcome": "throttled",
-            "refused": 2,
+            "throttled": 2,
             "calls": 4,
             "first": "2023-07-10T12:01:02Z",
             "last": "2023-07-10T12:02:10Z",
-            "worstSecond": {"second": "2023-07-10T12:01:02Z", "refused": 1, "calls": 1},
-            "worstMinute": {"minute": "2023-07-10T12:01Z", "refused": 1, "calls": 3},
+            "worstSecond": {"second": "2023-07-10T12:01:02Z", "throttled": 1, "calls": 1},
+            "worstMinute": {"minute": "2023-07-10T12:01Z", "throttled": 1, "calls": 3},
             "callers": [
-                {"caller": f"{ROLE}00", "calls": 3, "refused": 2, "share": 0.75},
-                {"caller": f"{ROLE}01", "calls": 1, "refused": 0, "share": 0.25},
+                {"caller": f"{ROLE}00", "calls": 3, "throttled": 2, "share": 0.75},
+                {"caller": f"{ROLE}01", "calls": 1, "throttled": 0, "share": 0.25},
             ],
             "defaultQuota": {
                 "ratePerSecond": 10,
@@ -539,7 +520,7 @@ def test_json() -> None:
 def apart() -> list[Incident]:
     """The incidents of a log with a service-linked role, and with throttles of AWS's own."""
     alone = {**EC2, "name": "DescribeTags"}
-    return counted(
+    return of_files(
         [
             [record(LINKED, 61, **EC2) for _ in range(900)],
             [record(f"{ROLE}scanner", 61, **EC2) for _ in range(3)],
@@ -552,7 +533,7 @@ def apart() -> list[Incident]:
 def test_table_of_what_is_apart() -> None:
     """What uses up no quota stands below the callers, without a share, and the page is named."""
     quota = "100 requests at once, then 20 a second per account and region"
-    assert list(lines(apart(), "table")) == [
+    assert list(write_incidents(apart(), "throttled", "table")) == [
         "ec2.amazonaws.com DescribeHosts  us-east-1  111122223333",
         "  2 of 905 calls throttled, 2023-07-10T12:01:02Z to 2023-07-10T12:01:03Z",
         "  worst second 2023-07-10T12:01:02Z: 1 of 1; worst minute 2023-07-10T12:01Z: 1 of 4",
@@ -574,9 +555,16 @@ def test_table_of_what_is_apart() -> None:
 
 def test_csv_of_what_is_apart() -> None:
     """A caller outside of the quota has a row without a share; no caller is a row without one."""
-    rows = list(csv.DictReader(lines(apart(), "csv")))
+    rows = list(csv.DictReader(write_incidents(apart(), "throttled", "csv")))
 
-    columns = ("eventName", "worstSecondRefused", "awsTriggered", "caller", "callerShare", "calls")
+    columns = (
+        "eventName",
+        "worstSecondThrottled",
+        "awsTriggered",
+        "caller",
+        "callerShare",
+        "calls",
+    )
     assert [tuple(row[column] for column in columns) for row in rows] == [
         ("DescribeHosts", "1", "1", f"{ROLE}scanner", "0.75", "3"),
         ("DescribeHosts", "1", "1", f"{ROLE}deployer", "0.25", "1"),
@@ -587,9 +575,9 @@ def test_csv_of_what_is_apart() -> None:
 
 def test_json_of_what_is_apart() -> None:
     """Members say who is outside of the quota and what AWS caused, where there is any."""
-    first, second = json.loads("\n".join(lines(apart(), "json")))
+    first, second = json.loads("\n".join(write_incidents(apart(), "throttled", "json")))
 
-    assert first["outsideQuota"] == [{"caller": LINKED, "calls": 900, "refused": 0}]
+    assert first["outsideQuota"] == [{"caller": LINKED, "calls": 900, "throttled": 0}]
     assert first["awsTriggered"] == 1
     assert {k: v for k, v in second.items() if k in {"worstSecond", "callers", "outsideQuota"}} == {
         "worstSecond": None,
@@ -603,7 +591,7 @@ def test_hostile_strings_are_inert(form: str) -> None:
     fields = {"name": HOSTILE, "awsRegion": HOSTILE, "recipientAccountId": HOSTILE}
     logs = [[record(HOSTILE, 0, "SlowDown", eventSource=HOSTILE, **fields)]]
 
-    text = list(lines(counted(logs), form))
+    text = list(write_incidents(of_files(logs), "throttled", form))
 
     assert all(c.isprintable() for line in text for c in line.replace("\n", ""))
     if form == "csv":
@@ -623,12 +611,14 @@ def test_sample_names_the_culprit_and_the_denied(trail: Path, source: list[str])
     denied = json.loads(run(trail, "denials", *source, "--format", "json").stdout)
 
     assert throttled[0]["eventName"] == "DescribeInstances"
-    assert throttled[0]["callers"][0]["caller"] == CULPRIT
-    victims = sorted(throttled[0]["callers"], key=lambda c: c["refused"] / c["calls"])
-    assert victims[0]["caller"] == CULPRIT  # who is seldom throttled itself
+    assert throttled[0]["callers"][0]["caller"] == load_scenario().culprit
+    victims = sorted(throttled[0]["callers"], key=lambda c: c["throttled"] / c["calls"])
+    assert victims[0]["caller"] == load_scenario().culprit  # who is seldom throttled itself
     assert throttled[0]["defaultQuota"]["burst"] == 100
     assert throttled[0]["worstSecond"]["calls"] > 100 + 20
-    assert [incident["callers"][0]["caller"] for incident in denied[:9]] == [DENIED_CALLER] * 9
+    assert [incident["callers"][0]["caller"] for incident in denied[:9]] == [
+        load_scenario().denied_caller
+    ] * 9
 
 
 def test_no_quota_is_printed_beside_fewer_calls(trail: Path) -> None:
@@ -659,7 +649,7 @@ def test_files_and_store_print_the_same(trail: Path, command: str, form: str) ->
     assert (files.returncode, store.returncode) == (0, 0)
     assert store.stderr == (
         "usage.duckdb has calls of a synthetic trail"
-        " from 2026-10-28T00:00:09Z to 2026-10-30T23:59:57Z\n"
+        " from 2026-10-28T00:00:14Z to 2026-10-30T23:59:57Z\n"
     )
     assert files.stdout == store.stdout
     assert "276 logs; 14,175 records: 14,038 counted (374 not selected)" in files.stderr
@@ -749,12 +739,12 @@ def test_real_throttles() -> None:
     assert [
         (
             i["eventName"],
-            i["refused"],
+            i["throttled"],
             i["calls"],
             i["first"][11:19],
             i["last"][11:19],
             i["worstSecond"]["second"][11:19],
-            i["worstSecond"]["refused"],
+            i["worstSecond"]["throttled"],
             i["worstSecond"]["calls"],
         )
         for i in found
@@ -781,8 +771,8 @@ def test_real_denials(tmp_path: Path) -> None:
         "UnauthorizedException": 1,
         "VpceAccessDenied": 1,
     }
-    assert (len(found), sum(i["refused"] for i in found)) == (231, 331)
-    assert [(i["eventName"], i["refused"], i["awsRegion"]) for i in found[:5]] == DENIALS
+    assert (len(found), sum(i["denied"] for i in found)) == (231, 331)
+    assert [(i["eventName"], i["denied"], i["awsRegion"]) for i in found[:5]] == DENIALS
     assert [len(i["callers"]) for i in found[:5]] == [1] * 5
     assert run(tmp_path, "denials", "--format", "json").stdout == files
 

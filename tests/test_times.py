@@ -159,7 +159,7 @@ class TestParse:
             parse(text, now=NOW)
 
         assert str(caught.value) == (
-            f"{text}: no time; write 2026-10-01, 2026-10-01T12:30Z, or an age like 2h or 7d"
+            f"{text}: not a time: use 2026-10-01, 2026-10-01T12:30Z, or an age like 2h or 7d"
         )
 
     @unhurried

@@ -5,55 +5,42 @@ The answers that the local AWS never gives are put into boto3's own client by it
 holds them and the requests to the service's model.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 from msgspec.structs import replace
+from tests.answers import answering, together
 
 from apitracker.aws import RefusedError
 from apitracker.operations import verify
-from apitracker.operations.deployment import Stack
-from apitracker.operations.verify import Check, Clients, Deployed, Finding
+from apitracker.operations.alarm_checks import check_alarms
+from apitracker.operations.deployment import Deployment, MakeClient, find
+from apitracker.operations.steps import StepResult
+from apitracker.operations.verify import Check
 
 NOW = int(datetime(2026, 10, 1, 12, tzinfo=UTC).timestamp())
 FUNCTION = "cloudwatch-api-tracker-APITrackerLambdaFunction-1ABC"
 ARN = f"arn:aws:lambda:eu-west-1:111122223333:function:{FUNCTION}"
-DEPLOYED = Deployed(
-    Stack("cloudwatch-api-tracker", "CREATE_COMPLETE", {}, {"MetricSets": "api"}),
-    {"APITrackerLambdaFunction": FUNCTION, "NewTrail": "trail"},
-    "trail-group",
-    frozenset({"stack-alarm"}),
+DEPLOYED = Deployment(
+    name="cloudwatch-api-tracker",
+    function=FUNCTION,
+    log_group="trail-group",
+    trail="trail",
+    alarms=frozenset({"stack-alarm"}),
+    status="CREATE_COMPLETE",
+    parameters={"MetricSets": "api"},
+    seen_configuration={"FunctionName": FUNCTION},
 )
-GIVEN = Deployed(
-    Stack("s", "CREATE_COMPLETE", {}, {}),
-    {"APITrackerLambdaFunction": FUNCTION},
-    "trail-group",
-    frozenset(),
-)
+GIVEN = replace(DEPLOYED, name="s", trail="", alarms=frozenset(), parameters={})
 
 
-@contextmanager
-def answering(service: str, *answers: tuple[str, dict[str, Any]]) -> Iterator[Clients]:
-    """Clients of which that of *service* gives these answers, and the others none."""
-    client = boto3.session.Session(
-        aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-west-1"
-    ).client(service)
-    stubber = Stubber(client)
-    for operation, answer in answers:
-        if "code" in answer:
-            stubber.add_client_error(operation, answer["code"], answer.get("message", "No."))
-        else:
-            stubber.add_response(operation, answer)
-    attribute = "functions" if service == "lambda" else service
-    services = ("cloudformation", "cloudtrail", "logs", "functions", "cloudwatch", "s3", "sns")
-    with stubber:
-        yield Clients(**{each: client if each == attribute else None for each in services})
-    client.close()
+CONFIGURATION: tuple[str, dict[str, Any]] = (
+    "get_function_configuration",
+    {"FunctionName": FUNCTION, "FunctionArn": ARN},
+)
+NO_FUNCTION = ("get_function_configuration", {"code": "ResourceNotFoundException"})
 
 
 def status(**more: object) -> tuple[str, dict[str, Any]]:
@@ -64,18 +51,18 @@ def status(**more: object) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (status(), Finding("ok", "trail is logging")),
+        (status(), StepResult("ok", "trail is logging")),
         (
             status(LatestCloudWatchLogsDeliveryTime=datetime(2026, 10, 1, 11, 53, tzinfo=UTC)),
-            Finding("ok", "trail is logging; it delivered 7 minutes ago"),
+            StepResult("ok", "trail is logging; it delivered 7 minutes ago"),
         ),
         (
             status(IsLogging=False),
-            Finding("wrong", "trail is not logging: aws cloudtrail start-logging --name trail"),
+            StepResult("wrong", "trail is not logging: aws cloudtrail start-logging --name trail"),
         ),
         (
             status(LatestCloudWatchLogsDeliveryError="Access denied."),
-            Finding(
+            StepResult(
                 "wrong",
                 "trail cannot deliver to CloudWatch Logs: Access denied.: its role needs "
                 "logs:CreateLogStream and logs:PutLogEvents on trail-group",
@@ -83,10 +70,10 @@ def status(**more: object) -> tuple[str, dict[str, Any]]:
         ),
     ],
 )
-def test_trail(answer: tuple[str, dict[str, Any]], expected: Finding) -> None:
+def test_trail(answer: tuple[str, dict[str, Any]], expected: StepResult) -> None:
     """A trail logs and delivers, or what to do is said."""
     with answering("cloudtrail", answer) as clients:
-        assert verify.trail(DEPLOYED, clients, NOW) == expected
+        assert verify.check_trail(DEPLOYED, clients, NOW) == expected
 
 
 def test_trail_of_an_existing_group() -> None:
@@ -101,14 +88,14 @@ def test_trail_of_an_existing_group() -> None:
     }
 
     with answering("cloudtrail", ("describe_trails", trails), status()) as clients:
-        assert verify.trail(GIVEN, clients, NOW) == Finding("ok", "arn:c is logging")
+        assert verify.check_trail(GIVEN, clients, NOW) == StepResult("ok", "arn:c is logging")
     with answering("cloudtrail", ("describe_trails", {"trailList": []})) as clients:
-        found = verify.trail(GIVEN, clients, NOW)
-    assert found.state == "wrong"
-    assert found.text.startswith("no trail delivers to trail-group: give one this log group")
+        none = verify.check_trail(GIVEN, clients, NOW)
+    assert none.state == "wrong"
+    assert none.text.startswith("no trail delivers to trail-group: give one this log group")
 
 
-Step = Callable[[Deployed, Clients], Finding]
+Step = Callable[[Deployment, MakeClient], StepResult]
 
 
 @pytest.mark.parametrize(
@@ -117,26 +104,27 @@ Step = Callable[[Deployed, Clients], Finding]
         (
             "cloudtrail",
             "get_trail_status",
-            lambda d, c: verify.trail(d, c, NOW),
+            lambda d, c: verify.check_trail(d, c, NOW),
             "cloudtrail:GetTrailStatus",
         ),
         (
             "logs",
             "describe_subscription_filters",
-            verify.subscribed,
+            verify.check_filter,
             "logs:DescribeSubscriptionFilters",
         ),
         (
             "logs",
             "describe_log_streams",
-            lambda d, c: verify.received(d, c, NOW),
+            lambda d, c: verify.check_records(d, c, NOW),
             "logs:DescribeLogStreams",
         ),
+        ("s3", "list_objects_v2", verify.check_failures, "s3:ListBucket"),
         (
-            "lambda",
-            "get_function_configuration",
-            lambda d, c: verify.invoked(d, c, NOW),
-            "lambda:GetFunctionConfiguration",
+            "cloudwatch",
+            "get_metric_data",
+            lambda d, c: verify.check_function(d, c, NOW),
+            "cloudwatch:GetMetricData",
         ),
     ],
 )
@@ -149,13 +137,14 @@ def test_a_missing_permission_is_named(
         answering(service, denied) as clients,
         pytest.raises(RefusedError, match=f"^{action} was refused: .*: allow {action} to these"),
     ):
-        step(DEPLOYED, clients)
+        step(replace(DEPLOYED, seen_bucket="bucket"), clients)
 
 
 def test_a_stack_that_may_not_be_seen() -> None:
     """Without permission to see the stack there is one line, and it is wrong."""
     denied = ("describe_stacks", {"code": "AccessDenied"})
-    with answering("cloudformation", denied) as clients:
+    with answering("cloudformation", denied) as one, answering("lambda", NO_FUNCTION) as two:
+        clients = together(cloudformation=one, functions=two)
         checks = list(verify.verify("s", clients, now=NOW))
 
     assert checks == [
@@ -194,46 +183,81 @@ def stack(
 LAMBDA = ("APITrackerLambdaFunction", "AWS::Lambda::Function", FUNCTION)
 
 
+def found(
+    *answers: tuple[str, dict[str, Any]],
+    functions: tuple[tuple[str, dict[str, Any]], ...] = (CONFIGURATION,),
+) -> Deployment:
+    """What is found where CloudFormation and Lambda give these answers."""
+    with (
+        answering("cloudformation", *answers) as one,
+        answering("lambda", *functions) as two,
+    ):
+        return find("s", together(cloudformation=one, functions=two))
+
+
 def test_a_stack_is_looked_up() -> None:
     """Names come from the stack: the log group from its parameter, or else of its own."""
-    with answering(
-        "cloudformation",
+    own = found(
         *stack(
             LAMBDA,
             ("NewTrailCWLogGroup", "AWS::Logs::LogGroup", "own"),
             ("Errors", "AWS::CloudWatch::Alarm", "errors-alarm"),
-        ),
-        *stack(LAMBDA, CloudTrailLogGroupName="given"),
-    ) as clients:
-        own, check = verify.look_up("s", clients)
-        given, _ = verify.look_up("s", clients)
+            ("FailedEvents", "AWS::S3::Bucket", "bucket"),
+            ("Ledger", "AWS::DynamoDB::Table", "table"),
+        )
+    )
+    given = found(*stack(LAMBDA, CloudTrailLogGroupName="given"))
 
-    assert check == Check("stack", "ok", "s is CREATE_COMPLETE")
-    assert own is not None
-    assert given is not None
-    assert (own.function, own.group, given.group) == (FUNCTION, "own", "given")
+    assert verify.check_stack(own) == Check("stack", "ok", "s is CREATE_COMPLETE")
+    assert (own.function, own.log_group, given.log_group) == (FUNCTION, "own", "given")
+    assert (own.failed_events, own.ledger) == ("bucket", "table")
     assert own.alarms == {"errors-alarm"}
+
+
+def test_a_function_that_may_not_be_seen() -> None:
+    """The names of a stack are known all the same; only its settings are not."""
+    deployment = found(
+        *stack(LAMBDA, ("Ledger", "AWS::DynamoDB::Table", "table")),
+        functions=(("get_function_configuration", {"code": "AccessDeniedException"}),),
+    )
+
+    assert (deployment.function, deployment.ledger) == (FUNCTION, "table")
+    with pytest.raises(RefusedError, match=r"^lambda:GetFunctionConfiguration was refused"):
+        _ = deployment.settings
 
 
 def test_a_stack_that_is_not_well() -> None:
     """A stack that failed is wrong, but what it has is checked; another's stack is not."""
-    with answering(
-        "cloudformation",
-        *stack(LAMBDA, state="UPDATE_ROLLBACK_COMPLETE", CloudTrailLogGroupName="given"),
-        *stack(("Bucket", "AWS::S3::Bucket", "b"), CloudTrailLogGroupName="given"),
-        *stack(LAMBDA),
-    ) as clients:
-        failed, check = verify.look_up("s", clients)
-        assert failed is not None
-        assert check == Check(
-            "stack",
-            "wrong",
-            "s is UPDATE_ROLLBACK_COMPLETE: see its events, and deploy again",
-        )
-        for what in ("APITrackerLambdaFunction", "log group of a trail"):
-            none, check = verify.look_up("s", clients)
-            assert none is None
-            assert check.text == f"s has no {what}: is it the tracker's stack?"
+    failed = found(*stack(LAMBDA, state="UPDATE_ROLLBACK_COMPLETE", CloudTrailLogGroupName="given"))
+
+    assert verify.check_stack(failed) == Check(
+        "stack", "wrong", "s is UPDATE_ROLLBACK_COMPLETE: see its events, and deploy again"
+    )
+    assert (failed.function, failed.log_group) == (FUNCTION, "given")
+    for missing, other in (
+        ("APITrackerLambdaFunction", stack(("B", "AWS::S3::Bucket", "b"), **GROUP)),
+        ("log group of a trail", stack(LAMBDA)),
+    ):
+        text = f"s has no {missing}: is it the tracker's stack?"
+        assert checked(*other, functions=() if "Function" in missing else (CONFIGURATION,)) == [
+            Check("stack", "wrong", text)
+        ]
+
+
+GROUP = {"CloudTrailLogGroupName": "given"}
+
+
+def checked(
+    *answers: tuple[str, dict[str, Any]],
+    functions: tuple[tuple[str, dict[str, Any]], ...] = (),
+) -> list[Check]:
+    """The checks of a stack that is not the tracker's: nothing else may be asked."""
+    with (
+        answering("cloudformation", *answers) as one,
+        answering("lambda", *functions) as two,
+    ):
+        clients = together(cloudformation=one, functions=two)
+        return list(verify.verify("s", clients, now=NOW))
 
 
 def added(namespace: str, name: str, **dimensions: str) -> dict[str, Any]:
@@ -252,18 +276,17 @@ def watched(
     """What is found of *alarms* where the function has these *variables*."""
     listed = {"MetricAlarms": [{"StateValue": "OK", **each} for each in alarms]}
     configuration = {"FunctionName": FUNCTION, "Environment": {"Variables": variables}}
-    resources = {**DEPLOYED.resources, **({"AlarmSubscription": "arn:sub"} if sns else {})}
+    deployment = replace(
+        DEPLOYED, seen_configuration=configuration, subscription="arn:sub" if sns else ""
+    )
     with (
         answering(
             "cloudwatch", ("describe_alarms", {**listed, "CompositeAlarms": [*composite]})
         ) as one,
-        answering("lambda", ("get_function_configuration", configuration)) as two,
-        answering("sns", ("get_subscription_attributes", sns or {})) as three,
+        answering("sns", ("get_subscription_attributes", sns or {})) as two,
     ):
-        clients = Clients(None, None, None, two.functions, one.cloudwatch, None, three.sns)
-        found = [*verify.check_alarms(replace(DEPLOYED, resources=resources), clients)]
-    assert {each.name for each in found} == {"alarms"}
-    return [(each.state, each.text) for each in found]
+        findings = check_alarms(deployment, together(cloudwatch=one, sns=two))
+    return [(each.state, each.text) for each in findings]
 
 
 TOLD = {"AlarmActions": ["arn:aws:sns:eu-west-1:111122223333:t"]}
@@ -273,16 +296,9 @@ TOLD = {"AlarmActions": ["arn:aws:sns:eu-west-1:111122223333:t"]}
 def test_a_stack_that_is_being_made(state: str) -> None:
     """A deployment that has not ended is waited for, whether it has made the function or not."""
     waits = Check("stack", "waiting", f"s is {state}: run verify again when it is done")
-    with answering(
-        "cloudformation",
-        *stack(state=state, CloudTrailLogGroupName="given"),
-        *stack(LAMBDA, state=state, CloudTrailLogGroupName="given"),
-    ) as clients:
-        assert verify.look_up("s", clients) == (None, waits)
-        deployed, check = verify.look_up("s", clients)
 
-    assert deployed is not None
-    assert check == waits
+    assert checked(*stack(state=state, **GROUP)) == [waits]
+    assert verify.check_stack(found(*stack(LAMBDA, state=state, **GROUP))) == waits
 
 
 def test_a_permission_is_no_cause() -> None:
@@ -297,11 +313,9 @@ def test_a_permission_is_no_cause() -> None:
             ("describe_log_streams", {"logStreams": []}),
             ("describe_subscription_filters", denied),
         ) as three,
-        answering("lambda", *[("get_function_configuration", denied)] * 3) as four,
+        answering("lambda", ("get_function_configuration", denied)) as four,
     ):
-        clients = Clients(
-            one.cloudformation, two.cloudtrail, three.logs, four.functions, None, None, None
-        )
+        clients = together(cloudformation=one, cloudtrail=two, logs=three, functions=four)
         checks = list(verify.verify("s", clients, now=NOW))
 
     assert [(each.name, each.state, each.text.partition(":")[0]) for each in checks] == [
@@ -353,11 +367,11 @@ def test_a_permission_is_no_cause() -> None:
 def test_whose_alarm(alarm: dict[str, Any], *, ours: bool) -> None:
     """Alarms of the stack, on the function and on what is published are ours."""
     sets = "api,service,account,outcomes,callers,throttled-callers"
-    found = watched({**alarm, **TOLD, "StateValue": "ALARM"}, APITRACKER_METRICS=sets)
+    said = watched({**alarm, **TOLD, "StateValue": "ALARM"}, APITRACKER_METRICS=sets)
 
-    firing = [text for _, text in found if text.startswith("firing")]
+    firing = [text for _, text in said if text.startswith("firing")]
     assert len(firing) == ours
-    assert ours or found == [("ok", "there are none")]
+    assert ours or said == [("ok", "there are none")]
 
 
 RUN = {"awsRegion": "eu-west-1", "eventSource": "ec2.amazonaws.com"}
@@ -408,7 +422,7 @@ def test_alarms_that_notify_nobody() -> None:
         (
             "warning",
             (
-                "nobody is told by a, b, cover, stack-alarm: give the stack AlarmEmail or "
+                "notifying nobody: a, b, cover, stack-alarm: give the stack AlarmEmail or "
                 "AlarmTopicArn, and your own alarms --notify"
             ),
         )
@@ -426,7 +440,7 @@ def test_an_address_that_has_not_confirmed() -> None:
         (
             "warning",
             (
-                "nobody is told by e-mail: the address of AlarmEmail has not confirmed; open the "
+                "no e-mail is sent: the address of AlarmEmail has not confirmed; open the "
                 "message that SNS sent to it"
             ),
         )
@@ -525,30 +539,26 @@ def test_two_trackers_on_one_group() -> None:
         ]
     }
 
-    def alone(**configuration: object) -> Finding:
+    def alone(**configuration: object) -> StepResult:
         functions = [
             {"FunctionName": FUNCTION, "Handler": "app.handler"},
             {"FunctionName": "made-by-hand", **configuration},
         ]
         with (
             answering("logs", ("describe_subscription_filters", filters)) as one,
-            answering(
-                "lambda",
-                ("get_function_configuration", {"FunctionName": FUNCTION}),
-                ("list_functions", {"Functions": functions}),
-            ) as two,
+            answering("lambda", ("list_functions", {"Functions": functions})) as two,
         ):
-            clients = Clients(None, None, one.logs, two.functions, None, None, None)
-            return verify.alone(DEPLOYED, clients, NOW)
+            clients = together(logs=one, functions=two)
+            return verify.check_alone(DEPLOYED, clients, NOW)
 
     elsewhere = {"Variables": {"APITRACKER_NAMESPACE": "OTHER"}}
 
-    assert alone(Handler="app.handler") == Finding(
+    assert alone(Handler="app.handler") == StepResult(
         "wrong",
         "also publishing to API-COUNT: made-by-hand: calls count twice; delete its stack or "
         "subscription filter, or give it another namespace",
     )
-    assert alone(Handler="forwarder.handle") == Finding(
+    assert alone(Handler="forwarder.handle") == StepResult(
         "ok", "no other tracker publishes to API-COUNT"
     )
     assert alone(Handler="app.handler", Environment=elsewhere).state == "ok"
@@ -567,4 +577,4 @@ def test_ages(seconds: int, text: str) -> None:
             {"logStreams": [{"logStreamName": "s", "lastIngestionTime": (NOW - seconds) * 1_000}]},
         ),
     ) as clients:
-        assert text in verify.received(DEPLOYED, clients, NOW).text
+        assert text in verify.check_records(DEPLOYED, clients, NOW).text

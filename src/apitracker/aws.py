@@ -1,31 +1,26 @@
 """
-AWS clients for all that is not the hot path, and their errors made ours.
+AWS clients for all that is not the hot path, with their errors as our own.
 
 The only module that imports boto3 and botocore, and only when a client is asked for.
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from msgspec import Struct
-
 from apitracker.errors import ServiceError, SourceError
 
 if TYPE_CHECKING:
+    from boto3.session import Session
     from botocore.client import BaseClient
-
-    from apitracker.tracker.signing import Connection, Service
 
 Client: TypeAlias = Any
 """A client of boto3: its methods are made at run time, so that no type can name them."""
 
 ATTEMPTS = 5  # at one request; botocore waits longer each time. AWS_MAX_ATTEMPTS goes before it
-QUERIES = 500  # metrics in one GetMetricData request
-POINTS = 100_800  # data points in the answer to one
-DOWNLOADS = 3  # of one object: botocore does not repeat what breaks while a body is streaming
+DOWNLOADS = 3  # of one object: botocore does not repeat a body that breaks off while streaming
 CONNECT_SECONDS = 10  # botocore would wait for a minute, ATTEMPTS times
 
 SOURCE_FAULTS = {
@@ -36,9 +31,9 @@ SOURCE_FAULTS = {
     "InvalidObjectState": "it is archived: restore it from Glacier first",
     "InvalidBucketName": "S3 allows no such bucket name: check it",
 }
-"""What is wrong with a source and the way on, by the error code of S3."""
+"""The error codes of S3 that are about a source, with the fault and the way on."""
 
-SIGN_IN = (
+SIGN_IN_HINT = (
     "set AWS_PROFILE to a profile that works, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "or sign in with: aws sso login"
 )
@@ -67,21 +62,23 @@ class RefusedError(ServiceError):
         self.code = code
 
 
-class Metric(Struct, frozen=True):
-    """What tells one CloudWatch metric from all others."""
+class StorageError(ServiceError):
+    """S3 failed while *name* was looked for or read; *fault* says how."""
 
-    namespace: str
-    name: str
-    dimensions: tuple[tuple[str, str], ...]
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(f"{name}: {fault}")
+        self.name = name
+        self.fault = fault
 
 
-def client(service: str) -> Client:
+def client(service: str, *, source: str = "") -> Client:
     """
-    A client for *service*, made once for each process and setting of the AWS_* environment.
+    Return the client for *service*, one for each process and setting of the AWS_* environment.
 
-    `ServiceError` if no region is known, or what is set for AWS cannot be used.
+    It goes to AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_<SERVICE> where that is set. `ServiceError` if
+    no region is known, or the AWS settings cannot be used; it names the *source* if there is one.
     """
-    with asking(service):
+    with translate_errors(service, source=source):
         return _client(service, made_for=_surroundings())
 
 
@@ -91,11 +88,21 @@ def region() -> str:
 
     `ServiceError` if they name a profile that is not there, or cannot be read.
     """
-    import boto3  # noqa: PLC0415
+    with translate_errors("region"):
+        return _session().region_name or ""
 
-    with asking("region"):
-        found = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None).region_name
-    return found or ""
+
+def find_credentials() -> Any:  # noqa: ANN401 - botocore has no types
+    """
+    Return botocore's credentials; they refresh themselves.
+
+    `ServiceError` if there are none.
+    """
+    with translate_errors("credentials"):
+        found = _session().get_credentials()
+    if found is None:
+        raise ServiceError(f"no AWS credentials were found: {SIGN_IN_HINT}")
+    return found
 
 
 def known_services() -> list[str]:
@@ -126,147 +133,25 @@ def known_apis(prefix: str, first: Collection[str]) -> Iterator[dict[str, str]]:
             yield {name: api.get("http", {}).get("requestUri", "") for name, api in apis}
 
 
-def connection(service: "Service") -> "Connection":
-    """
-    A connection to *service*, to where boto3 would send the same requests, with its credentials.
-
-    `ServiceError` if there are none.
-    """
-    # Loaded here: all who read logs import this module, and few publish any.
-    from apitracker.tracker.signing import Connection, Credentials  # noqa: PLC0415
-
-    made = client(service.id.lower())
-    with asking(service.id.lower()):
-        found = made._get_credentials()  # noqa: SLF001 - boto3 hands them out nowhere else
-    if found is None:
-        raise ServiceError(f"no AWS credentials were found: {SIGN_IN}")
-
-    def credentials() -> Credentials:
-        with asking(service.id.lower()):
-            now = found.get_frozen_credentials()  # which refreshes those that expire
-            return Credentials(now.access_key, now.secret_key, now.token or "")
-
-    return Connection(
-        service, made.meta.region_name, made.meta.endpoint_url, credentials=credentials
-    )
-
-
-@contextmanager
-def asking(action: str) -> Iterator[None]:
-    """
-    Turn what boto3 raises while *action* is asked for, as ``logs:DescribeLogStreams``, into ours.
-
-    `RefusedError` when AWS answered with an error that is about this action, else `ServiceError`.
-    """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-    try:
-        yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        said = error.response["Error"].get("Message", "")
-        if code in EXPIRED:
-            raise ServiceError(f"{action}: AWS refused: {code}: {said}: {SIGN_IN}") from error
-        way_on = "" if code not in DENIED else f": allow {action} to these credentials"
-        raise RefusedError(f"{action} was refused: {code}: {said}{way_on}", code) from error
-    except (BotoCoreError, ValueError) as error:  # boto3 refuses an endpoint with a ValueError
-        raise ServiceError(f"{action}: {_fault(error)}") from error
-
-
-def pages(client: Client, action: str, name: str, **parameters: object) -> Iterator[dict[str, Any]]:
-    """Ask *client* for all pages of *action*, which its method *name* performs."""
-    with asking(action):
+def paginate(
+    client: Client, action: str, name: str, **parameters: object
+) -> Iterator[dict[str, Any]]:
+    """Request *action* of *client*, by its method *name*, until the answer is whole."""
+    with translate_errors(action):
         yield from client.get_paginator(name).paginate(**parameters)
-
-
-def metrics(cloudwatch: Client, namespace: str, **parameters: object) -> Iterator[Metric]:
-    """List the metrics of *namespace* that had data in the last two weeks."""
-    for page in pages(
-        cloudwatch, "cloudwatch:ListMetrics", "list_metrics", Namespace=namespace, **parameters
-    ):
-        for found in page["Metrics"]:
-            dimensions = sorted((each["Name"], each["Value"]) for each in found["Dimensions"])
-            yield Metric(namespace, found["MetricName"], tuple(dimensions))
-
-
-def sums(
-    cloudwatch: Client, wanted: Iterable[Metric], *, period: int, start: int, end: int
-) -> dict[Metric, dict[int, float]]:
-    """
-    Ask for the sums of metrics from *start* to before *end*, in seconds since 1970.
-
-    They come by the start of each *period*, without those in which there were no data. AWS wants
-    a cent for a thousand metrics; each is asked for once.
-    """
-    asked = list(wanted)
-    found: dict[Metric, dict[int, float]] = {metric: {} for metric in asked}
-    most = fitting(period, start, end)
-    for some in (asked[at : at + most] for at in range(0, len(asked), most)):
-        for page in pages(
-            cloudwatch,
-            "cloudwatch:GetMetricData",
-            "get_metric_data",
-            MetricDataQueries=_queries(some, period),
-            StartTime=start,
-            EndTime=end,
-        ):
-            for result in page["MetricDataResults"]:
-                if result.get("StatusCode") in {"InternalError", "Forbidden"}:
-                    said = "; ".join(each.get("Value", "") for each in result.get("Messages", []))
-                    raise ServiceError(f"cloudwatch:GetMetricData gave no data: {said}")
-                times = (int(time.timestamp()) for time in result["Timestamps"])
-                values = zip(times, result["Values"], strict=True)
-                found[some[int(result["Id"][1:])]].update(values)
-    return found
-
-
-def fitting(period: int, start: int, end: int) -> int:
-    """
-    Say how many metrics fit into one GetMetricData request, so that its answer is one page.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
-    """
-    return max(1, min(QUERIES, POINTS * period // max(period, end - start)))
-
-
-def _queries(some: Sequence[Metric], period: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "Id": f"m{number}",
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": metric.namespace,
-                    "MetricName": metric.name,
-                    "Dimensions": [{"Name": n, "Value": v} for n, v in metric.dimensions],
-                },
-                "Period": period,
-                "Stat": "Sum",
-            },
-        }
-        for number, metric in enumerate(some)
-    ]
-
-
-def s3() -> "BaseClient":
-    """
-    A client for S3, made once for each process and setting of the AWS_* environment.
-
-    It goes to AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3 where that is set, with the bucket in the
-    path; botocore sees to both.
-    """
-    return _client("s3", made_for=_surroundings())
 
 
 def download(bucket: str, key: str, *, again: int = DOWNLOADS - 1) -> bytes:
     """
     Read one S3 object whole, as it is stored; *again* when its body breaks off on the way.
 
-    `SourceError` when it is missing or may not be read, `ServiceError` when S3 fails.
+    `SourceError` when it is missing or may not be read, `StorageError` when S3 fails.
     """
     from botocore.exceptions import HTTPClientError, IncompleteReadError  # noqa: PLC0415
 
-    with reading(f"s3://{bucket}/{key}"):
-        body = s3().get_object(Bucket=bucket, Key=key)["Body"]
+    source = f"s3://{bucket}/{key}"
+    with translate_errors("s3:GetObject", source=source):
+        body = client("s3", source=source).get_object(Bucket=bucket, Key=key)["Body"]
         try:
             return cast("bytes", body.read())
         except (HTTPClientError, IncompleteReadError):
@@ -276,11 +161,13 @@ def download(bucket: str, key: str, *, again: int = DOWNLOADS - 1) -> bytes:
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
+def translate_errors(action: str, *, source: str = "") -> Iterator[None]:
     """
-    Turn what botocore raises while *name* is read from S3 into an error of ours.
+    Turn boto3's errors while *action* is performed, as ``logs:DescribeLogStreams``, into ours.
 
-    `SourceError` when *name* is missing or may not be read, else `ServiceError`.
+    `RefusedError` when AWS answered with an error that is about this action, else `ServiceError`.
+    With a *source*, the name of something that is read from S3, `SourceError` when that is missing
+    or may not be read, and the messages name it instead.
     """
     from botocore.exceptions import (  # noqa: PLC0415
         BotoCoreError,
@@ -291,20 +178,34 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        said = error.response["Error"].get("Message", "")
-        if code in SOURCE_FAULTS:
-            raise SourceError(f"{name}: {SOURCE_FAULTS[code]} (S3: {said})") from error
-        way_on = SIGN_IN if code in EXPIRED else "try again later"
-        raise ServiceError(f"{name}: S3 refused: {code}: {said}: {way_on}") from error
+        raise _translated(error, action, source) from error
     except ParamValidationError as error:
-        raise SourceError(f"{name}: S3 has no such names: write s3://bucket/prefix") from error
+        if source:
+            raise SourceError(source, "S3 has no such names: write s3://bucket/prefix") from error
+        raise ServiceError(f"{action}: {_fault(error)}") from error
     except (BotoCoreError, ValueError) as error:  # boto3 refuses an endpoint with a ValueError
-        raise ServiceError(f"{name}: {_fault(error)}") from error
+        if source:
+            raise StorageError(source, _fault(error)) from error
+        raise ServiceError(f"{action}: {_fault(error)}") from error
+
+
+def _translated(error: Any, action: str, source: str) -> Exception:  # noqa: ANN401 - botocore's
+    """Return our error for the *error* that AWS answered with."""
+    code = error.response["Error"]["Code"]
+    message = error.response["Error"].get("Message", "")
+    if source and code in SOURCE_FAULTS:
+        return SourceError(source, f"{SOURCE_FAULTS[code]} (S3: {message})")
+    if source:
+        way_on = SIGN_IN_HINT if code in EXPIRED else "try again later"
+        return StorageError(source, f"S3 refused: {code}: {message}: {way_on}")
+    if code in EXPIRED:
+        return ServiceError(f"{action}: AWS refused: {code}: {message}: {SIGN_IN_HINT}")
+    way_on = "" if code not in DENIED else f": allow {action} to these credentials"
+    return RefusedError(f"{action} was refused: {code}: {message}{way_on}", code)
 
 
 def _fault(error: Exception) -> str:
-    """Say what kept a request from being answered, and the way on."""
+    """Return the reason why a request was not answered, and the way on."""
     from botocore import exceptions  # noqa: PLC0415
 
     unanswered = (
@@ -313,17 +214,17 @@ def _fault(error: Exception) -> str:
         exceptions.IncompleteReadError,
     )
     if isinstance(error, exceptions.NoCredentialsError):
-        return f"no AWS credentials were found: {SIGN_IN}"
+        return f"no AWS credentials were found: {SIGN_IN_HINT}"
     if isinstance(error, exceptions.NoRegionError):
         return "no region is named: set AWS_REGION, or region in ~/.aws/config"
     if isinstance(error, unanswered):
         return f"no whole answer came from AWS: {error}: check the network and AWS_ENDPOINT_URL"
-    way_on = f"check the AWS_* variables and ~/.aws/config, or {SIGN_IN}"
+    way_on = f"check the AWS_* variables and ~/.aws/config, or {SIGN_IN_HINT}"
     return f"AWS could not be asked: {error}: {way_on}"
 
 
 def _loader() -> Any:  # noqa: ANN401 - botocore has no types
-    """Make a loader of botocore's own data, whatever the AWS settings are."""
+    """Make a loader of botocore's own data, independent of the AWS settings."""
     from botocore.loaders import create_loader  # noqa: PLC0415
 
     return create_loader()
@@ -331,18 +232,24 @@ def _loader() -> Any:  # noqa: ANN401 - botocore has no types
 
 def _surroundings() -> tuple[int, tuple[tuple[str, str], ...]]:
     """
-    What a client must not outlive.
+    Return the process and the AWS_* environment: a client must not outlive them.
 
-    The process, as two processes must not share a connection, and the environment it was
-    made from.
+    Two processes must not share a connection.
     """
     return os.getpid(), tuple(sorted(i for i in os.environ.items() if i[0].startswith("AWS_")))
 
 
-@lru_cache(maxsize=8)
-def _client(service: str, *, made_for: object) -> "BaseClient":
-    """Make a client; the same arguments give the same one. Loading boto3 takes a while."""
+def _session() -> "Session":
+    """Make a session of boto3; loading boto3 takes a while."""
     import boto3  # noqa: PLC0415
+
+    # boto3 does not know AWS_REGION, which Lambda, version 2 of the AWS CLI and our docs use.
+    return boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+
+
+@lru_cache(maxsize=16)  # more than the services that one command uses
+def _client(service: str, *, made_for: object) -> "BaseClient":
+    """Make a client; the same arguments return the same one."""
     from botocore.config import Config  # noqa: PLC0415
 
     del made_for
@@ -351,6 +258,4 @@ def _client(service: str, *, made_for: object) -> "BaseClient":
         retries["total_max_attempts"] = ATTEMPTS
     config = Config(connect_timeout=CONNECT_SECONDS, retries=retries)
     # A session of its own: boto3's default one must not be used by two threads at once.
-    # boto3 does not know AWS_REGION, which Lambda, version 2 of the AWS CLI and our docs use.
-    region = os.environ.get("AWS_REGION") or None
-    return boto3.session.Session(region_name=region).client(service, config=config)
+    return _session().client(service, config=config)

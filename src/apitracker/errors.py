@@ -2,22 +2,24 @@
 Every error that is ours, as one tree:
 
     ApiTrackerError
-    ├── LogError       a log that cannot be read whole, and so is not counted at all
-    │   └── RepeatedError         an object has several lists of records (core.documents)
+    ├── LogError       a log that cannot be read whole: nothing of it is counted
+    │   └── RepeatedError         one object has several lists of records (core.documents)
     ├── SourceError    a source that is missing or cannot be read
-    ├── UsageError     a question that cannot be asked: an unknown field, a bad time
+    ├── UsageError     a query that cannot be answered: an unknown field, a bad time
     ├── SettingsError  a setting with a bad value
     ├── WorkerError    a process that reads logs was killed
     ├── StoreError     the store cannot be opened, read or written
     ├── ServeError     the page cannot be served here
     └── ServiceError   AWS refused or could not be reached
         ├── RefusedError          an API answered with an error (aws)
+        ├── NotDeployedError      there is no tracker of this name (operations.deployment)
+        ├── StorageError          S3 failed while logs were looked for or read (aws)
         ├── TransportError        no whole answer came (tracker.signing)
         ├── HeldError             another execution publishes the same log (tracker.ledger)
-        ├── UnpublishedError      not all pages could be published (tracker.put_metric_data)
+        ├── UnpublishedError      not all batches could be published (tracker.put_metric_data)
         └── InterruptedRunError   not all could be published; how to go on (jobs.publish)
 
-A message names the thing, the fault and the way on.
+A message names the thing, the fault and the remedy.
 """
 
 
@@ -29,8 +31,8 @@ class LogError(ApiTrackerError):
     """
     A log that cannot be read whole. Nothing of it is counted.
 
-    *name* is where it was found, *fault* what is wrong with it. *lasting* says that it cannot be
-    read until the log itself changes, whatever the settings are.
+    *name* is the place where it was found. *lasting* says that it cannot be read until the log
+    itself changes, whatever the settings are.
     """
 
     def __init__(self, name: str, fault: str, *, lasting: bool = True) -> None:
@@ -44,15 +46,23 @@ class LogError(ApiTrackerError):
 
 
 class SourceError(ApiTrackerError):
-    """A source that is missing or cannot be read."""
+    """A source, by *name*, that is missing or cannot be read, and its *fault*."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(name, fault)
+        self.name = name
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.fault}" if self.name else self.fault
 
 
 class UsageError(ApiTrackerError):
-    """A question that cannot be asked: an unknown field, a bad time, a bad glob."""
+    """A query that cannot be answered: an unknown field, a bad time, a bad glob."""
 
 
 class SettingsError(ApiTrackerError):
-    """A setting with a bad value; the message names it and says what is accepted."""
+    """A setting with a bad value. The message names it and the accepted values."""
 
 
 class WorkerError(ApiTrackerError):

@@ -1,5 +1,5 @@
 """
-What can be chosen, in one table, read once and checked at the door.
+Settings: one table, read once and checked at the door.
 
 Each setting is the environment variable ``APITRACKER_<NAME>``; docs/settings.md lists them.
 """
@@ -18,8 +18,8 @@ from apitracker.errors import SettingsError
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 NAMESPACE: Final = re.compile(r"(?!AWS/)[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,239}")
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
-TABLE: Final = re.compile(r"|[0-9A-Za-z._-]{3,255}")
-ACCOUNTS: Final = re.compile(r"[0-9*?\[\]!-]+")  # a glob of account ids
+TABLE_NAME: Final = re.compile(r"|[0-9A-Za-z._-]{3,255}")
+ACCOUNT_GLOB: Final = re.compile(r"[0-9*?\[\]!-]+")  # a glob of account ids
 # Twelve bytes and three of overhead each stay below the 400 KB of an item in DynamoDB.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MOST_METRICS: Final = 25_000
@@ -30,38 +30,38 @@ MOST_PROCESSES: Final = 256  # all are started at once
 class Settings(Struct, frozen=True, kw_only=True):
     """The settings, with their defaults."""
 
-    max_log_bytes: int = 512 * 1024 * 1024
-    """The most that one log may hold when inflated: what is longer is refused by name."""
+    max_log_bytes: int = 512 * 1024 * 1024  # CloudTrail cuts its objects at 50 MB of gzip
+    """The longest log, when inflated; longer ones are named and not counted."""
 
     processes: int = 0
-    """How many processes read logs; 0 is one for each processor, 256 is the most."""
+    """The number of processes that read logs, at most 256; 0 is one for each processor."""
 
     store: Path = Path("usage.duckdb")
     """The embedded store."""
 
     namespace: str = "API-COUNT"
-    """The CloudWatch namespace of the metric set ``api``; others are in it, at ``/Usage``."""
+    """The CloudWatch namespace of the metric set ``api``; the others are in it, at ``/Usage``."""
 
     metrics: str = "api"
     """The metric sets that are published, separated by commas or spaces."""
 
     ledger: str = ""
-    """The DynamoDB table that remembers what was published; without one, redeliveries count."""
+    """The DynamoDB table of published logs; without one, redelivered logs count again."""
 
     ledger_down: Literal["hold", "publish"] = "hold"
     """When the ledger cannot be reached: hold back until it can, or publish all the same."""
 
     budget: int = 5_000
-    """How many distinct metrics each metric set may have in a month."""
+    """The number of distinct metrics that each metric set may have in a month."""
 
     keep: str = ""
-    """Metrics that are admitted beyond the budget: FIELD=GLOB, several separated by spaces."""
+    """Metrics that are exempt from the budget: FIELD=GLOB, several separated by spaces."""
 
     own_role: str = ""
-    """The ARN of the tracker's role: what it calls in order to track is not counted."""
+    """The ARN of the tracker's role: the calls that it makes to track are not counted."""
 
     own_function: str = ""
-    """The ARN of the tracker's function: that CloudWatch Logs invokes it is not counted."""
+    """The ARN of the tracker's function: its invocations by CloudWatch Logs are not counted."""
 
     include: str = ""
     """Publish only calls that match: FIELD=GLOB, several separated by spaces."""
@@ -70,10 +70,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Do not publish calls that match: FIELD=GLOB, several separated by spaces."""
 
     recorded: str = ""
-    """Accounts, as globs of their ids, whose calls count once, however many accounts see them."""
+    """Globs of account ids. A call of these accounts counts once, however many accounts see it."""
 
     def __post_init__(self) -> None:
-        """`ValueError` if a value is out of its range."""
+        """Raise `ValueError` if a value is out of its range."""
         if self.max_log_bytes < 1:
             raise ValueError("max_log_bytes must be at least 1")
         if not 0 <= self.processes <= MOST_PROCESSES:
@@ -84,11 +84,11 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "and begin neither with AWS/ nor with a colon"
             )
 
-        if not TABLE.fullmatch(self.ledger):
+        if not TABLE_NAME.fullmatch(self.ledger):
             raise ValueError(
                 "ledger must be the name of a table, of 3 to 255 letters, digits, . - _"
             )
-        if not all(ACCOUNTS.fullmatch(glob) for glob in self.recorded.split()):
+        if not all(ACCOUNT_GLOB.fullmatch(glob) for glob in self.recorded.split()):
             raise ValueError(
                 "recorded must be account ids separated by spaces, where * stands for any digits"
             )
@@ -97,19 +97,23 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def workers(self) -> int:
-        """How many processes to read logs with, at least one."""
+        """The number of processes to read logs with, at least one."""
         if self.processes:
             return self.processes
-        # What this process may use, which a container limits; macOS cannot tell.
+        # The processors that this process may use; a container limits them. macOS cannot tell.
         usable = getattr(os, "sched_getaffinity", None)
         return len(usable(0)) if usable else os.cpu_count() or 1
 
 
+DEFAULTS: Final = Settings()
+"""The settings where nothing is set."""
+
+
 def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
     """
-    Read the settings from *environ*; the names there that are no settings come back beside them.
+    Return the settings in *environ*, and its names that are not settings.
 
-    `SettingsError` names the variable with a bad value and says what is wanted.
+    `SettingsError` names the variable with a bad value and the accepted values.
     """
     given = {
         name.removeprefix(PREFIX).lower(): value

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import zipfile
 from calendar import timegm
 from collections import Counter
@@ -17,37 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands import run_in_account as run
 from tests.emulator import VENV
 
-from apitracker import aws as clients
 from apitracker.operations import alarms, dashboards, verify
+from apitracker.operations.cloudwatch import get_sums, list_metrics
 from apitracker.operations.dashboards import Used
-from apitracker.operations.verify import Clients
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-APITRACKER = Path(sys.executable).with_name("apitracker")
 REGION = "us-east-1"
 
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
 Client = Callable[[str], Any]
 
 
-def run(*args: object, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in the environment of the test."""
-    return subprocess.run(
-        [APITRACKER, *map(str, args)],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def published(cloudwatch: Any, namespace: str, *, since: int) -> Counter[tuple[str, ...]]:  # noqa: ANN401
     """The calls in *namespace* by minute, name, region and source, as CloudWatch gives them."""
-    found = clients.sums(
+    found = get_sums(
         cloudwatch,
-        clients.metrics(cloudwatch, namespace),
+        list_metrics(cloudwatch, namespace),
         period=60,
         start=since,
         end=int(datetime.now(UTC).timestamp()) + 7_200,
@@ -74,8 +61,8 @@ def test_alarm_is_put_and_updated(client: Client, name: str) -> None:
     other = run("alarm", "ec2:RunInstances", "--above", 5, "--region", "eu-west-1", **env)
 
     assert (one.returncode, two.returncode, other.returncode) == (0, 0, 0)
-    assert "nobody is told" in one.stderr
-    assert "nobody is told" not in two.stderr
+    assert "notifies nobody" in one.stderr
+    assert "notifies nobody" not in two.stderr
     found = client("cloudwatch").describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
     by_name = {each["AlarmName"]: each for each in found}
     assert set(by_name) == {
@@ -270,8 +257,8 @@ def test_alarm_without_a_stack(client: Client, name: str) -> None:
 
     assert done.returncode == 0
     assert done.stderr.startswith(
-        "warning: whether the metric set api is published is not known: there is no stack "
-        "cloudwatch-api-tracker here: "
+        "warning: whether the metric set api is published is not known: there is no stack or "
+        "function cloudwatch-api-tracker here: "
     )
     assert client("cloudwatch").describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
 
@@ -494,9 +481,9 @@ class Setup:
             namespace=self.name,
             notify=(f"arn:aws:sns:{REGION}:123456789012:t",),
         )
-        alarms.put(alarms.request(wanted), self.cloudwatch)
+        alarms.put_alarm(alarms.alarm_request(wanted), self.cloudwatch)
         self.cloudwatch.set_alarm_state(
-            AlarmName=alarms.name(wanted), StateValue=state, StateReason="test"
+            AlarmName=alarms.alarm_name(wanted), StateValue=state, StateReason="test"
         )
 
     @property
@@ -516,12 +503,10 @@ class Setup:
 
     def later(self, **span: int) -> dict[str, tuple[str, str]]:
         """What `verify` will find after this time, if nothing happens."""
-        services = {"functions": "lambda"}
-        made = {name: self.client(services.get(name, name)) for name in Clients.__struct_fields__}
         now = int((datetime.now(UTC) + timedelta(**span)).timestamp())
         return {
             check.name: (check.state, check.text)
-            for check in verify.verify(self.name, Clients(**made), now=now)
+            for check in verify.verify(self.name, self.client, now=now)
         }
 
 
@@ -699,7 +684,7 @@ def test_verify_alarms(setup: Setup) -> None:
         ),
         f"warning  alarms    firing, as calls are above the threshold: {setup.name} s:Get r",
         (
-            f"warning  alarms    nobody is told by {alarm}: give the stack AlarmEmail or "
+            f"warning  alarms    notifying nobody: {alarm}: give the stack AlarmEmail or "
             "AlarmTopicArn, and your own alarms --notify"
         ),
     ]
@@ -771,8 +756,8 @@ def test_verify_no_stack(name: str) -> None:
 
     assert done.returncode == 1
     assert done.stdout == (
-        f"wrong    stack     there is no stack {name} here: deploy it, or give its name with "
-        "--stack and its region with AWS_REGION\n"
+        f"wrong    stack     there is no stack or function {name} here: deploy it, or give its "
+        "name with --stack and its region with AWS_REGION\n"
     )
 
 
@@ -844,7 +829,7 @@ def test_publishing_in_two_parts(
 
 @pytest.mark.usefixtures("account")
 def test_going_on_with_another_run(tmp_path: Path) -> None:
-    """Pages that are not those of the run that stopped are not published."""
+    """Batches that are not those of the run that stopped are not published."""
     record = {
         "eventTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "eventName": "Get",

@@ -1,20 +1,16 @@
 """The stack on a local AWS: packaged, deployed, fed with real records, changed and removed."""
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.real import DATA, golden, moved, of_day, published, records
 from tests.stack import ROOT, Account, Client, aws, build, names, one, package
 
-from apitracker import aws as clients
+from apitracker.operations.cloudwatch import get_sums, list_metrics
 
 PREDECESSOR = ROOT / "tests" / "predecessor.json"
 OWN = {"NewTrail", "NewTrailRole", "NewTrailCWLogGroup", "NewTrailBucket", "NewTrailBucketPolicy"}
@@ -212,9 +208,9 @@ def test_metric_sets(here: Account) -> None:
 
     cloudwatch = here.client("cloudwatch")
     assert names(published(cloudwatch, here.name)) == {"GetUser": 2}
-    usage = clients.metrics(cloudwatch, f"{here.name}/Usage")
+    usage = list_metrics(cloudwatch, f"{here.name}/Usage")
     now = int(time.time())
-    found = clients.sums(cloudwatch, usage, period=60, start=now - 600, end=now + 60)
+    found = get_sums(cloudwatch, usage, period=60, start=now - 600, end=now + 60)
     pairs = (("awsRegion", "us-east-1"), ("eventSource", "iam.amazonaws.com"))
     assert {(m.name, m.dimensions): sum(values.values()) for m, values in found.items()} == {
         ("Calls", pairs): 2,

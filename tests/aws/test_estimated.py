@@ -1,7 +1,6 @@
-"""An estimate of records against what a tracker really asks of a local AWS for them."""
+"""An estimate of records, against the requests of a tracker to a local AWS for the same records."""
 
 import json
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -9,23 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.payloads import Json, event, record
 
-from apitracker import aws as clients
 from apitracker.core.selection import ALL
-from apitracker.costs.estimate import estimate
-from apitracker.costs.prices import load
-from apitracker.costs.volume import DAY, MONTH, question
+from apitracker.costs.prices import load_prices
+from apitracker.costs.volume import DAY, MONTH
+from apitracker.jobs.estimate import estimate_costs, estimate_query
 from apitracker.logs.sources import find
-from apitracker.logs.totals import Balance, total
 from apitracker.logs.workers import read_all
+from apitracker.operations.cloudwatch import list_metrics
 from apitracker.settings import Settings
-from apitracker.tracker.handler import SystemClock
+from apitracker.tracker.envelopes import open_event
+from apitracker.tracker.retries import SystemClock
 from apitracker.tracker.signing import CLOUDWATCH, DYNAMODB, Connection, Credentials, Response
 from apitracker.tracker.tracking import Tracker, assemble, track
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests.payloads import Json, event, record
 
 KEYS = Credentials("123456789012", "secret", "token")
 ROLE = "arn:aws:iam::111122223333:role/"
@@ -94,38 +90,38 @@ def payloads(given: list[Json]) -> Iterator[list[Json]]:
 def test_what_is_asked_is_what_was_estimated(
     tracker: Tracker, client: Callable[[str], Any], name: str, asked: Counter[str], tmp_path: Path
 ) -> None:
-    """Metrics, requests and writes are, of a day, what the estimate has of 30 such days."""
+    """Metrics, requests and writes of a day are a thirtieth of the estimate from that day."""
     given = records()
     (tmp_path / "log.json").write_text(json.dumps({"Records": given}))
-    choice = tracker.choice
-    ask = question(choice, ALL, 10**8)
-    counts = total(read_all(find(str(tmp_path)), ask, processes=1), ask, Balance())
-    found = estimate(counts, ask.by, choice, load(), budget=5_000, record_bytes=1_000)
+    query = estimate_query(ALL, tracker.settings)
+    stream = read_all(find(str(tmp_path)), query, processes=1)
+    found, _ = estimate_costs(stream, ALL, tracker.settings, load_prices())
+    assert found
     invocations = 0
 
     for some in payloads(given):
         until = time.time() + 60
-        sent = event(some, f"{name}-{invocations}")  # by its group and ids a log is known again
-        done = track(sent, tracker, claimant="t", until=until, note=lambda *_, **__: None)
-        assert done
+        # A log is known again by its group and ids.
+        [log] = open_event(event(some, f"{name}-{invocations}"))
+        done = track(log, tracker, claimant="t", until=until, notify=lambda *_, **__: None)
         assert not done.before
         invocations += 1
 
-    usage = found.usage
+    volume = found.volume
     published = [
         metric
         for namespace in (name, f"{name}/Usage")
-        for metric in clients.metrics(client("cloudwatch"), namespace)
+        for metric in list_metrics(client("cloudwatch"), namespace)
     ]
     days = MONTH // DAY
     admissions = asked["UpdateItem"] - invocations - asked["PutMetricData"]
     assert found.sample.seconds == DAY
-    assert len(published) == sum(each.metrics.low for each in usage.sets)
-    assert usage.payloads == usage.claims == invocations * days
-    assert usage.requests == asked["PutMetricData"] * days
+    assert len(published) == sum(each.metrics.low for each in volume.sets)
+    assert volume.payloads == volume.claims == invocations * days
+    assert volume.requests == asked["PutMetricData"] * days
     assert 3 <= admissions <= len(published)
     assert asked["GetItem"] == 3
     [reads] = [item for item in found.bill.tracker if item.name == "ledger reads"]
-    assert reads.quantity.low == asked["GetItem"] * min(usage.payloads, 720)
+    assert reads.quantity.low == asked["GetItem"] * min(volume.payloads, 720)
     [writes] = [item for item in found.bill.tracker if item.name == "ledger writes"]
     assert writes.quantity.low >= (invocations + asked["PutMetricData"]) * days + admissions

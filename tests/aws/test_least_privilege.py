@@ -9,7 +9,6 @@ import base64
 import gzip
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -19,9 +18,6 @@ from uuid import uuid4
 
 import boto3
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.emulator import DUMMY, VENV, emulator
 from tests.real import Event, published
 from tests.stack import Account, build, names, one, package

@@ -4,9 +4,6 @@ import csv
 import gzip
 import io
 import json
-import os
-import subprocess
-import sys
 import time
 from calendar import timegm
 from collections.abc import Callable, Iterator
@@ -17,26 +14,29 @@ from threading import Thread
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests import real
+from tests.commands import run_in_account as run
 from tests.payloads import event
 
-from apitracker import aws as clients
-from apitracker.core.metrics import Datum, Dimension
-from apitracker.jobs import reconcile
+from apitracker.core.datums import Datum, Dimension
 from apitracker.jobs.publish import InterruptedRunError
-from apitracker.jobs.reconcile import Memory, TopUp
-from apitracker.operations import top_ups as notes
-from apitracker.operations.top_ups import Key, Note, Notes
+from apitracker.jobs.reconcile import SentBefore, TopUp, send_top_ups
+from apitracker.operations.connections import connect
+from apitracker.operations.top_ups import (
+    MetricMinute,
+    TopUpRecord,
+    TopUpRecords,
+    read_top_ups,
+    withdraw_top_ups,
+    write_top_ups,
+)
 from apitracker.settings import Settings
-from apitracker.tracker.handler import SystemClock
+from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.ledger import HeldError
+from apitracker.tracker.retries import SystemClock
 from apitracker.tracker.signing import CLOUDWATCH, Response, TransportError
 from apitracker.tracker.tracking import assemble, track
 
-APITRACKER = Path(sys.executable).with_name("apitracker")
 DAY = 86_400
 NOON = int(time.time()) // DAY * DAY - 2 * DAY + DAY // 2
 AT = "%Y-%m-%dT%H:%M:%SZ"
@@ -57,17 +57,6 @@ LEDGER = {
 needed = pytest.mark.skipif(not real.DATA.is_dir(), reason=f"{real.DATA} is not here")
 Client = Callable[[str], Any]
 Record = dict[str, Any]
-
-
-def run(*args: object, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in the environment of the test."""
-    return subprocess.run(
-        [APITRACKER, *map(str, args)],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def rows(text: str) -> list[tuple[str, ...]]:
@@ -111,10 +100,10 @@ def stack(client: Client, name: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def kept(client: Client, stack: str) -> Notes:
-    """The notes of the stack's ledger."""
+def kept(client: Client, stack: str) -> TopUpRecords:
+    """The records of top-ups in the stack's ledger."""
     found = client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-    return Notes(found[0]["PhysicalResourceId"], client("dynamodb"), stack)
+    return TopUpRecords(found[0]["PhysicalResourceId"], client("dynamodb"), stack)
 
 
 def put(client: Client, namespace: str, of: Record, calls: int, **more: str) -> None:
@@ -170,32 +159,34 @@ def test_what_was_lost_is_found_and_published(client: Client, stack: str, tmp_pa
 
 
 @needed
-def test_what_the_tracker_counted_as_others(client: Client, kept: Notes, tmp_path: Path) -> None:
+def test_what_the_tracker_counted_as_overflow(
+    client: Client, kept: TopUpRecords, tmp_path: Path
+) -> None:
     """What the tracker publishes is all there, however small its budget of metrics."""
     namespace = kept.namespace
 
-    def note(message: str, /, **facts: object) -> None:
+    def notify(message: str, /, **facts: object) -> None:
         raise AssertionError(message, facts)
 
     now = int(time.time())
     records = [json.loads(real.moved(each, now, days=1).message) for each in real.records()]
     settings = Settings(namespace=namespace, budget=20)
-    with clients.connection(CLOUDWATCH) as cloudwatch:
+    with connect(CLOUDWATCH) as cloudwatch:
         tracker = assemble(settings, cloudwatch, cloudwatch, SystemClock())
         until = time.time() + 60
-        done = track(event(records), tracker, claimant="t", until=until, note=note)
-    assert done
+        (log,) = open_event(event(records), max_bytes=settings.max_log_bytes)
+        done = track(log, tracker, claimant="t", until=until, notify=notify)
     trail = written(tmp_path / "trail", records)
 
     found = run("reconcile", trail, "--format", "csv", APITRACKER_NAMESPACE=namespace)
 
-    calls = done.published.calls - done.others
-    assert done.others > calls > 0
+    calls = done.published.calls - done.overflow
+    assert done.overflow > calls > 0
     assert found.returncode == 0, found.stderr[-500:]
     assert {row[4] for row in rows(found.stdout)} == {"in __other__"}
     assert (
         f"calls: {calls:,} equal; 0 missing; 0 too many; 0 sent, not visible yet; "
-        f"{done.others:,} in __other__\n"
+        f"{done.overflow:,} in __other__\n"
     ) in found.stderr
     usage = real.published(client("cloudwatch"), f"{namespace}/Usage", days=3)
     assert any(key[1:] == ("__other__",) * 3 for key in usage)
@@ -261,8 +252,8 @@ def test_a_metric_that_is_in_no_file(client: Client, stack: str, tmp_path: Path)
     ]
 
 
-def test_others(client: Client, stack: str, tmp_path: Path) -> None:
-    """What is beyond the budget is among the others, and is not published a second time."""
+def test_overflow(client: Client, stack: str, tmp_path: Path) -> None:
+    """What is beyond the budget is in the overflow, and is not published a second time."""
     trail = written(tmp_path / "trail", [record(1), record(2), record(3, "Put")])
     put(client, stack, record(3, "Put"), 1)
     put(client, f"{stack}/Usage", record(1), 2, eventName="__other__")
@@ -374,13 +365,14 @@ def test_what_the_tracker_may_still_publish(client: Client, stack: str, tmp_path
 SOURCE = "s3.amazonaws.com"
 
 
-def key(of: Record) -> Key:
+def key(of: Record) -> MetricMinute:
     """The metric and the minute of a record."""
     second = timegm(datetime.strptime(of["eventTime"], AT).timetuple())  # noqa: DTZ007 - UTC
-    return second // 60 * 60, of["eventName"], of["awsRegion"], of["eventSource"]
+    minute = second // 60 * 60
+    return MetricMinute(minute, of["eventName"], of["awsRegion"], of["eventSource"])
 
 
-def test_what_does_not_show_yet(client: Client, kept: Notes, tmp_path: Path) -> None:
+def test_what_does_not_show_yet(client: Client, kept: TopUpRecords, tmp_path: Path) -> None:
     """What was sent is not sent again, until three days have gone by."""
     namespace = kept.namespace
     trail = written(tmp_path / "trail", [record(1), record(2), record(3, "Put")])
@@ -390,7 +382,7 @@ def test_what_does_not_show_yet(client: Client, kept: Notes, tmp_path: Path) -> 
     given = ("reconcile", trail, "--stack", namespace, "--publish", "--format", "csv")
     env = {"APITRACKER_NAMESPACE": namespace}
 
-    notes.write(kept, {get: Note(2, now - 60)}, {})
+    write_top_ups(kept, {get: TopUpRecord(2, now - 60)}, {})
     done = run(*given, **env)
 
     assert done.returncode == 0, done.stderr
@@ -399,44 +391,49 @@ def test_what_does_not_show_yet(client: Client, kept: Notes, tmp_path: Path) -> 
         ("Put", "missing", "1", "0", "-1"),
     ]
     assert published(client, namespace) == 2
-    noted = notes.look_up(kept, [get, other])
-    assert {each: note.total for each, note in noted.items()} == {get: 2, other: 1}
+    noted = read_top_ups(kept, [get, other])
+    assert {each: top_up.total for each, top_up in noted.items()} == {get: 2, other: 1}
     assert noted[get].at == now - 60
     assert noted[other].at >= now
 
-    notes.write(kept, {get: Note(2, now - 4 * DAY)}, noted)
+    write_top_ups(kept, {get: TopUpRecord(2, now - 4 * DAY)}, noted)
     done = run(*given, **env)
 
     assert done.returncode == 0, done.stderr
     assert [row[1:2] + row[4:] for row in rows(done.stdout)] == [("Get", "missing", "2", "1", "-1")]
     assert published(client, namespace) == 3
-    assert notes.look_up(kept, [get])[get].at >= now
+    assert read_top_ups(kept, [get])[get].at >= now
 
 
-def test_notes(kept: Notes, client: Client) -> None:
-    """Notes are kept by metric and minute, and expire; another run's are not written over."""
-    keys = [(1_700_000_000 // 60 * 60 + 60 * n, "Get", "r", SOURCE) for n in range(250)]
+def test_records(kept: TopUpRecords, client: Client) -> None:
+    """Records are kept by metric and minute, and expire; another run's are not written over."""
+    keys = [MetricMinute(1_700_000_000 // 60 * 60 + 60 * n, "Get", "r", SOURCE) for n in range(250)]
     for at in range(0, 250, 100):
-        notes.write(kept, {each: Note(3, 1_700_000_000) for each in keys[at : at + 100]}, {})
-    found = notes.look_up(kept, keys)
+        write_top_ups(
+            kept, {each: TopUpRecord(3, 1_700_000_000) for each in keys[at : at + 100]}, {}
+        )
+    found = read_top_ups(kept, keys)
 
-    assert found == dict.fromkeys(keys, Note(3, 1_700_000_000))
-    assert notes.look_up(Notes(kept.table, kept.dynamodb, "another"), keys) == {}
+    assert found == dict.fromkeys(keys, TopUpRecord(3, 1_700_000_000))
+    assert read_top_ups(TopUpRecords(kept.table, kept.dynamodb, "another"), keys) == {}
     (item, *_) = client("dynamodb").scan(TableName=kept.table)["Items"]
     assert item["id"]["S"].startswith("reconciled:")
     assert int(item["expires"]["N"]) == 1_700_000_000 + 15 * DAY
 
-    both = {keys[0]: Note(5, 1_700_000_100), (0, "Put", "r", SOURCE): Note(1, 1_700_000_100)}
+    both = {
+        keys[0]: TopUpRecord(5, 1_700_000_100),
+        MetricMinute(0, "Put", "r", SOURCE): TopUpRecord(1, 1_700_000_100),
+    }
     with pytest.raises(HeldError, match="another run"):
-        notes.write(kept, both, {})
-    assert notes.look_up(kept, list(both)) == {keys[0]: Note(3, 1_700_000_000)}
-    notes.write(kept, both, found)
+        write_top_ups(kept, both, {})
+    assert read_top_ups(kept, list(both)) == {keys[0]: TopUpRecord(3, 1_700_000_000)}
+    write_top_ups(kept, both, found)
     with pytest.raises(HeldError, match="another run"):
-        notes.write(kept, {keys[0]: Note(6, 1_700_000_200)}, found)
-    assert notes.look_up(kept, list(both)) == both
+        write_top_ups(kept, {keys[0]: TopUpRecord(6, 1_700_000_200)}, found)
+    assert read_top_ups(kept, list(both)) == both
 
-    notes.withdraw(kept, both, found)
-    assert notes.look_up(kept, list(both)) == {keys[0]: found[keys[0]]}
+    withdraw_top_ups(kept, both, found)
+    assert read_top_ups(kept, list(both)) == {keys[0]: found[keys[0]]}
 
 
 class Faulty:
@@ -456,7 +453,7 @@ class Faulty:
             return self.before
         if self.before:
             raise self.before
-        with clients.connection(CLOUDWATCH) as connection:
+        with connect(CLOUDWATCH) as connection:
             response = connection.post(operation, body, deadline=deadline, gzipped=gzipped)
         if self.after:
             raise self.after
@@ -501,7 +498,7 @@ UNSENT = TransportError("it was not sent", in_doubt=False)
 )
 def test_stopped_at_any_point(  # noqa: PLR0913, PLR0917 - what stops it, and where it is seen
     client: Client,
-    kept: Notes,
+    kept: TopUpRecords,
     tmp_path: Path,
     before: BaseException | Response | None,
     after: BaseException | None,
@@ -512,38 +509,38 @@ def test_stopped_at_any_point(  # noqa: PLR0913, PLR0917 - what stops it, and wh
     namespace = kept.namespace
     trail = written(tmp_path / "trail", [record(1)])
     get = key(record(1))
-    earlier = {get: Note(1, int(time.time()) - 4 * DAY)}
-    notes.write(kept, earlier, {})
+    earlier = {get: TopUpRecord(1, int(time.time()) - 4 * DAY)}
+    write_top_ups(kept, earlier, {})
     given = ("reconcile", trail, "--stack", namespace, "--publish")
     env = {"APITRACKER_NAMESPACE": namespace}
 
     poster = Faulty(before, after)
     with pytest.raises(raised):
-        list(reconcile.send([up(record(1))], namespace, poster, Hasty(), Memory(kept, earlier)))
+        list(send_top_ups([up(record(1))], namespace, poster, Hasty(), SentBefore(kept, earlier)))
 
-    found = notes.look_up(kept, [get])
+    found = read_top_ups(kept, [get])
     assert (found != earlier) == noted
     shown = published(client, namespace)
     at_once = run(*given, **env)
     assert at_once.returncode == 0, at_once.stderr
     if noted and not shown:
         assert "1 sent, not visible yet" in at_once.stderr
-        notes.write(kept, {get: Note(1, found[get].at - 4 * DAY)}, found)
+        write_top_ups(kept, {get: TopUpRecord(1, found[get].at - 4 * DAY)}, found)
         assert run(*given, **env).returncode == 0
     assert published(client, namespace) == 1
 
 
-def test_what_is_refused_is_not_noted(client: Client, kept: Notes) -> None:
+def test_what_is_refused_is_not_recorded(client: Client, kept: TopUpRecords) -> None:
     """What CloudWatch does not take was not sent, and its neighbours were."""
     old = record(1) | {"eventTime": f"{datetime.fromtimestamp(time.time() - 15 * DAY, UTC):{AT}}"}
     poster = Faulty()
     clock = SystemClock()
 
     ups = [up(record(2)), up(old)]
-    (done,) = reconcile.send(ups, kept.namespace, poster, clock, Memory(kept))
+    (done,) = send_top_ups(ups, kept.namespace, poster, clock, SentBefore(kept))
 
     assert (done.calls, len(done.refused)) == (1, 1)
-    assert list(notes.look_up(kept, [key(old), key(record(2))])) == [key(record(2))]
+    assert list(read_top_ups(kept, [key(old), key(record(2))])) == [key(record(2))]
     assert published(client, kept.namespace) == 1
 
 
@@ -556,7 +553,7 @@ def test_without_a_ledger(client: Client, name: str, tmp_path: Path) -> None:
     done = run("reconcile", trail, "--publish", **env)
 
     assert named.returncode == 3
-    assert f"there is no stack {name} here: " in named.stderr
+    assert f"there is no stack or function {name} here: " in named.stderr
     assert done.returncode == 0, done.stderr
     assert (
         "nothing remembers what is sent: do not publish again before CloudWatch shows it\n"

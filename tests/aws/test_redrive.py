@@ -1,23 +1,17 @@
 """What Lambda has given up is published by a command: what is missing, and nothing else."""
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
+from tests.commands import run_in_account as run
 from tests.payloads import Json, event, record
 
-APITRACKER = Path(sys.executable).with_name("apitracker")
 Client = Callable[[str], Any]
 CODE = "def handler(event, context):\n    return None\n"
 
@@ -99,13 +93,7 @@ class Stack:
 
     def redrive(self, *options: str) -> "subprocess.CompletedProcess[str]":
         """Run the command."""
-        return subprocess.run(
-            [APITRACKER, "redrive", "--stack", self.name, *options],
-            env=dict(os.environ),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run("redrive", "--stack", self.name, *options)
 
 
 @pytest.fixture
@@ -212,7 +200,7 @@ def test_held_elsewhere(stack: Stack) -> None:
 
 
 def test_in_doubt(stack: Stack) -> None:
-    """A page that was claimed and not marked is published, and said to be in doubt."""
+    """A batch that was claimed and not marked is published, and said to be in doubt."""
     given = payload("Get")
     stack.keep("1", given)
     stack.redrive()
@@ -226,7 +214,7 @@ def test_in_doubt(stack: Stack) -> None:
     done = stack.redrive()
 
     assert done.stdout == (
-        "in doubt  1  page api.0 may count twice\npublished  1  1 calls in 1 requests\n"
+        "in doubt  1  batch api.0 may count twice\npublished  1  1 calls in 1 requests\n"
     )
     assert (stack.kept, stack.published) == ([], {"Get": 2})
 
@@ -234,9 +222,9 @@ def test_in_doubt(stack: Stack) -> None:
 @pytest.mark.usefixtures("account")
 def test_no_stack(name: str) -> None:
     """A stack that is not there is an error that says what to do."""
-    done = subprocess.run(
-        [APITRACKER, "redrive", "--stack", name], capture_output=True, text=True, check=False
-    )
+    done = run("redrive", "--stack", name)
 
     assert done.returncode == 3
-    assert done.stderr.startswith(f"apitracker: there is no stack {name} here: deploy it")
+    assert done.stderr.startswith(
+        f"apitracker: there is no stack or function {name} here: deploy it"
+    )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from apitracker import aws as clients
 from apitracker.errors import ServiceError, SourceError
-from apitracker.logs.sources import find, read
+from apitracker.logs.sources import fetch_log, find
 
 ACCOUNT = "AWSLogs/111122223333"
 REGION = f"{ACCOUNT}/CloudTrail/eu-west-1"
@@ -56,7 +56,7 @@ def requests(account: str) -> Iterator[list[dict[str, Any]]]:  # noqa: ARG001
     def note(params: dict[str, Any], **_: object) -> None:
         made.append(dict(params))
 
-    events = clients.s3().meta.events
+    events = clients.client("s3").meta.events
     events.register("provide-client-params.s3.ListObjectsV2", note)
     yield made
     events.unregister("provide-client-params.s3.ListObjectsV2", note)
@@ -178,7 +178,9 @@ class TestFind:
         bucket = fill(*odd)
 
         assert keys(f"s3://{bucket}") == odd
-        assert [read(f.name).body for f in find(f"s3://{bucket}")] == [key.encode() for key in odd]
+        assert [fetch_log(f.name).body for f in find(f"s3://{bucket}")] == [
+            key.encode() for key in odd
+        ]
 
 
 class TestPrefix:
@@ -384,7 +386,7 @@ class TestRead:
         body = b"\x1f\x8b\x08\x00 not even gzip"
         client("s3").put_object(Bucket=bucket, Key="log", Body=body, ContentEncoding="gzip")
 
-        log = read(f"s3://{bucket}/log")
+        log = fetch_log(f"s3://{bucket}/log")
 
         assert (log.name, log.body) == (f"s3://{bucket}/log", body)
         assert log.id == hashlib.sha256(body).hexdigest()
@@ -394,12 +396,12 @@ class TestRead:
         bucket = fill()
 
         with pytest.raises(SourceError, match=f"^s3://{bucket}/gone: there is no such object"):
-            read(f"s3://{bucket}/gone")
+            fetch_log(f"s3://{bucket}/gone")
 
     def test_of_a_bucket_that_is_gone(self, account: str, name: str) -> None:  # noqa: ARG002
         """So is a bucket."""
         with pytest.raises(SourceError, match=f"^s3://{name}/log: there is no such bucket"):
-            read(f"s3://{name}/log")
+            fetch_log(f"s3://{name}/log")
 
 
 Answer = tuple[int, bytes, int]
@@ -454,16 +456,16 @@ class TestClient:
         with answering((200, b"body", 4)) as (url, asked):
             monkeypatch.setenv(variable, url)
 
-            assert read("s3://bucket/a/key").body == b"body"
+            assert fetch_log("s3://bucket/a/key").body == b"body"
         assert asked == ["/bucket/a/key"]
 
     def test_is_made_anew_for_another_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client does not outlive the settings it was made from, and is else kept."""
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:1")
-        one = clients.s3()
-        same = clients.s3()
+        one = clients.client("s3")
+        same = clients.client("s3")
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:2")
-        other = clients.s3()
+        other = clients.client("s3")
 
         assert one is same
         assert (one.meta.endpoint_url, other.meta.endpoint_url) == (
@@ -474,8 +476,8 @@ class TestClient:
     def test_is_not_shared_with_a_forked_process(self) -> None:
         """Two processes on one connection would read each other's answers."""
         program = (
-            "import os; from apitracker.aws import s3; mine = s3(); "
-            "child = os.fork() or os._exit(s3() is mine); "
+            "import os; from apitracker.aws import client; mine = client('s3'); "
+            "child = os.fork() or os._exit(client('s3') is mine); "
             "raise SystemExit(bool(os.waitpid(child, 0)[1]))"
         )
 
@@ -483,7 +485,7 @@ class TestClient:
 
     def test_goes_to_aws_by_the_name_of_the_bucket(self) -> None:
         """Without an endpoint, S3 is asked the way AWS wants it, and five times."""
-        s3 = clients.s3()
+        s3 = clients.client("s3")
         url = s3.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "k"})
 
         assert url.startswith("https://bucket.s3.amazonaws.com/k?")
@@ -496,7 +498,7 @@ class TestClient:
         monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
 
-        retries = clients.s3().meta.config.retries
+        retries = clients.client("s3").meta.config.retries
 
         assert (retries["mode"], retries["total_max_attempts"]) == ("adaptive", 2)
 
@@ -506,7 +508,7 @@ class TestClient:
         with answering(*[(200, b"bo", 4)] * broken, (200, b"body", 4)) as (url, asked):
             monkeypatch.setenv("AWS_ENDPOINT_URL", url)
 
-            assert read("s3://bucket/key").body == b"body"
+            assert fetch_log("s3://bucket/key").body == b"body"
         assert len(asked) == broken + 1
 
     def test_gives_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,7 +519,7 @@ class TestClient:
             with pytest.raises(
                 ServiceError, match=r"^s3://bucket/key: no whole answer came from AWS: "
             ):
-                read("s3://bucket/key")
+                fetch_log("s3://bucket/key")
         assert len(asked) == 3
 
     @pytest.mark.parametrize(
@@ -545,7 +547,7 @@ class TestClient:
             monkeypatch.setenv("AWS_ENDPOINT_URL", url)
 
             with pytest.raises(error, match=f"^s3://bucket/key: .*{words}"):
-                read("s3://bucket/key")
+                fetch_log("s3://bucket/key")
             with pytest.raises(error, match=f"^s3://bucket/prefix: .*{words}"):
                 list(find("s3://bucket/prefix"))
 
@@ -555,7 +557,7 @@ class TestClient:
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
         with pytest.raises(ServiceError, match=r"^s3://b/k: no AWS credentials were found: set "):
-            read("s3://b/k")
+            fetch_log("s3://b/k")
 
     def test_with_a_profile_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A profile that does not exist is named."""
@@ -579,4 +581,4 @@ class TestClient:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
         with pytest.raises(ServiceError, match=f"^s3://bucket/k: {fault}.*{url}"):
-            read("s3://bucket/k")
+            fetch_log("s3://bucket/k")

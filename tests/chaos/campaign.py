@@ -10,10 +10,8 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import boto3
@@ -21,10 +19,10 @@ from tests.chaos.asynchronous import ATTEMPTS, Delivery, Invocation, play, recor
 from tests.chaos.drawing import deliver, dice, setback, trouble
 from tests.chaos.payloads import Payload, pack, spread
 from tests.chaos.proxy import Journal, Plan, Proxy
+from tests.commands import APITRACKER
 from tests.emulator import DUMMY
 
 HANDLER = "apitracker.tracker.handler.handler"
-APITRACKER = Path(sys.executable).with_name("apitracker")
 TIMEOUT = 3.0  # seconds, of which the function keeps two
 # Where nothing goes wrong nothing waits for the timeout, and no invocation may be over before its
 # work is done, however busy the machine is: Lambda would repeat it.

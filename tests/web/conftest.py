@@ -3,18 +3,14 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from tests.web.serving import HOSTILE, Open, Theme, ingest, serving, settled
 
 from apitracker.synthetic import trail as sample
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests.web.serving import HOSTILE, Open, Theme, ingest, serving, settled
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOW = f"no browser ({', '.join(BROWSERS)}): make browser installs one"
@@ -90,7 +86,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic trail, as ``apitracker sample`` writes it when nothing is said."""
     folder = tmp_path_factory.mktemp("trail")
-    sample.write(folder, broken=2)
+    sample.write_trail(folder, broken=2)
     return folder
 
 

@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +11,10 @@ from typing import Literal, Protocol
 import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Locator, Page
+from tests.commands import APITRACKER
 from tests.emulator import await_answer
 
 from apitracker.page import server
-
-APITRACKER = Path(sys.executable).with_name("apitracker")
 
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")

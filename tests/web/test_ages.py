@@ -1,18 +1,15 @@
 """Times that are ages: they go on with the clock, on the page as on the command line."""
 
-import sys
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
+from tests.stores import add_counts
 from tests.web.serving import Open, figure, serving_here
 
-from apitracker.core.model import Key, Tally
+from apitracker.core.model import Key
 from apitracker.page import views
 from apitracker.page.app import make_app
 from apitracker.store.database import Store
@@ -41,7 +38,7 @@ def test_an_age_goes_on_with_the_clock(
 ) -> None:
     """The last two minutes are asked for again each minute, and when they are come back to."""
     store = Store(tmp_path / "usage.duckdb")
-    store.add_tally("log", Tally({Key(NOW - 100, "Get", "s3"): 8, Key(NOW - 20, "Get", "s3"): 4}))
+    add_counts(store, "log", {Key(NOW - 100, "Get", "s3"): 8, Key(NOW - 20, "Get", "s3"): 4})
     set_clock(monkeypatch, NOW)
     with serving_here(make_app(store.path)) as url:
         page = open_page(f"{url}?since=2m")
@@ -63,7 +60,7 @@ def test_what_does_not_move_is_asked_once(
 ) -> None:
     """A time that is no age is shown again without a question, however late it is."""
     store = Store(tmp_path / "usage.duckdb")
-    store.add_tally("log", Tally({Key(NOW - 100, "Get", "s3"): 8}))
+    add_counts(store, "log", {Key(NOW - 100, "Get", "s3"): 8})
     set_clock(monkeypatch, NOW)
     with serving_here(make_app(store.path)) as url:
         page = open_page(f"{url}?since=2026-10-01")
@@ -85,7 +82,7 @@ def test_a_time_after_the_last_call_offers_the_last_day(
 ) -> None:
     """An age is from now: a store that ended before says so, and has its own last day."""
     store = Store(tmp_path / "usage.duckdb")
-    store.add_tally("log", Tally({Key(NOW - 90_000, "Get", "s3"): 1, Key(NOW, "Get", "s3"): 8}))
+    add_counts(store, "log", {Key(NOW - 90_000, "Get", "s3"): 1, Key(NOW, "Get", "s3"): 8})
     set_clock(monkeypatch, NOW + 200_000)
     with serving_here(make_app(store.path)) as url:
         page = open_page(f"{url}?since=24h")

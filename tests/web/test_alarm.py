@@ -5,18 +5,13 @@ The numbers are those of the command that is printed.
 """
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.web.serving import Open, ingest, serving
 
 API = "ec2.amazonaws.com:DescribeInstances"
@@ -93,10 +88,16 @@ def commands(page: Page) -> Locator:
 
 
 def threshold(
-    above: int | None, at: int | None, *, most: int, refused: int, exceeded: int
+    above: int | None, at: int | None, *, most: int, throttled_or_denied: int, exceeded: int
 ) -> dict[str, int | None]:
     """What is answered for the minute, or the hour."""
-    return {"above": above, "at": at, "most": most, "refused": refused, "exceeded": exceeded}
+    return {
+        "above": above,
+        "at": at,
+        "most": most,
+        "throttledOrDenied": throttled_or_denied,
+        "exceeded": exceeded,
+    }
 
 
 # --- what is answered ---------------------------------------------------------------------------
@@ -112,56 +113,56 @@ def minutes(count: int) -> int:
     [
         (  # all of the API: the incident of 11:30 is no threshold
             [],
-            threshold(7, TEN, most=23, refused=2, exceeded=2),
-            threshold(7, TEN, most=36, refused=1, exceeded=1),
+            threshold(7, TEN, most=23, throttled_or_denied=2, exceeded=2),
+            threshold(7, TEN, most=36, throttled_or_denied=1, exceeded=1),
             2,
         ),
         (
             [("where", "awsRegion=us-east-1")],
-            threshold(6, minutes(135), most=23, refused=2, exceeded=2),
-            threshold(6, minutes(120), most=36, refused=1, exceeded=1),
+            threshold(6, minutes(135), most=23, throttled_or_denied=2, exceeded=2),
+            threshold(6, minutes(120), most=36, throttled_or_denied=1, exceeded=1),
             1,
         ),
         (  # an hour is whole, also that in which the time begins
             [("since", "2026-10-01T10:30Z"), ("until", "2026-10-01T12:16Z")],
-            threshold(6, minutes(135), most=23, refused=2, exceeded=2),
-            threshold(7, TEN, most=36, refused=1, exceeded=1),
+            threshold(6, minutes(135), most=23, throttled_or_denied=2, exceeded=2),
+            threshold(7, TEN, most=36, throttled_or_denied=1, exceeded=1),
             1,
         ),
         (  # nothing but the incident
             [("since", "2026-10-01T11:30Z"), ("until", "2026-10-01T11:32Z")],
-            threshold(None, None, most=23, refused=2, exceeded=0),
-            threshold(None, None, most=36, refused=1, exceeded=0),
+            threshold(None, None, most=23, throttled_or_denied=2, exceeded=0),
+            threshold(None, None, most=36, throttled_or_denied=1, exceeded=0),
             1,
         ),
         (  # nothing
             [("since", "2026-10-02"), ("until", "2026-10-03")],
-            threshold(None, None, most=0, refused=0, exceeded=0),
-            threshold(None, None, most=0, refused=0, exceeded=0),
+            threshold(None, None, most=0, throttled_or_denied=0, exceeded=0),
+            threshold(None, None, most=0, throttled_or_denied=0, exceeded=0),
             0,
         ),
         (  # what is both is neither
             [("outcome", "failed"), ("where", "outcome=throttled")],
-            threshold(None, None, most=0, refused=2, exceeded=0),
-            threshold(None, None, most=0, refused=1, exceeded=0),
+            threshold(None, None, most=0, throttled_or_denied=2, exceeded=0),
+            threshold(None, None, most=0, throttled_or_denied=1, exceeded=0),
             0,
         ),
         (
             [("outcome", "throttled")],
-            threshold(0, None, most=3, refused=2, exceeded=2),
-            threshold(0, None, most=4, refused=1, exceeded=1),
+            threshold(0, None, most=3, throttled_or_denied=2, exceeded=2),
+            threshold(0, None, most=4, throttled_or_denied=1, exceeded=1),
             1,
         ),
         (
             [("outcome", "denied")],
-            threshold(0, None, most=1, refused=1, exceeded=1),
-            threshold(0, None, most=1, refused=1, exceeded=1),
+            threshold(0, None, most=1, throttled_or_denied=1, exceeded=1),
+            threshold(0, None, most=1, throttled_or_denied=1, exceeded=1),
             1,
         ),
         (
             [("outcome", "failed")],
-            threshold(2, minutes(105), most=2, refused=2, exceeded=0),
-            threshold(0, TEN, most=2, refused=1, exceeded=1),
+            threshold(2, minutes(105), most=2, throttled_or_denied=2, exceeded=0),
+            threshold(0, TEN, most=2, throttled_or_denied=1, exceeded=1),
             1,
         ),
     ],

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,17 +25,16 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
+from tests.commands import APITRACKER
+from tests.stores import ask, asking
+from tests.web.serving import ingest, serving
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests.web.serving import APITRACKER, ingest, serving
-
-from apitracker.core import tally
+from apitracker.core.fields import FIELDS, UNKEPT, WIDTHS
 from apitracker.errors import UsageError
 from apitracker.page import server, views
 from apitracker.page.app import LOOPBACK, is_ours, make_app
-from apitracker.store import queries as figures
-from apitracker.store.database import Store
+from apitracker.page.parameters import ExportParameters
+from apitracker.store.queries import SORTS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 GOLDEN = DATA / "golden"
@@ -94,7 +92,7 @@ def test_summary_of_all(api: httpx.Client) -> None:
             "throttled": 304,
             "denied": 227,
             "apis": 324,
-            "callers": 122,
+            "callers": 127,
             "accounts": 4,
             "regions": 3,
         },
@@ -279,7 +277,7 @@ def test_what_uses_up_no_quota_is_apart(tmp_path: Path) -> None:
     log.write_text(json.dumps({"Records": records}))
     ingest(tmp_path / "usage.duckdb", log)
 
-    first, second = views.ask(tmp_path / "usage.duckdb", "/api/throttles", [])
+    first, second = ask(tmp_path / "usage.duckdb", "/api/throttles", [])
 
     assert [behind["caller"] for behind in first["callers"]] == ["a"]
     assert first["outsideQuota"] == [{"caller": linked, "calls": 1, "throttled": 1}]
@@ -360,14 +358,20 @@ def test_an_export_is_searched_and_sorted_as_a_table_is(api: httpx.Client) -> No
         assert 1 < len(exported) == shown["total"]
 
 
+def export(path: Path) -> str:
+    """A file of calls by region."""
+    with asking(path) as store:
+        return views.export_rows(store, ExportParameters(by="awsRegion"))
+
+
 def test_an_export_has_an_end(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too much for one answer is refused, and not cut."""
-    rows = views.export(Store(store), views.Exported(by="awsRegion")).splitlines()
+    rows = export(store).splitlines()
     assert len(rows) == 1 + 3
     monkeypatch.setattr(views, "EXPORTED", 2)
 
     with pytest.raises(UsageError, match=r"^more than 2 rows: narrow it, or write them with"):
-        views.export(Store(store), views.Exported(by="awsRegion"))
+        export(store)
 
 
 def test_no_spreadsheet_runs_an_export(hostile: str) -> None:
@@ -381,10 +385,10 @@ def test_no_spreadsheet_runs_an_export(hostile: str) -> None:
 def test_a_report_asks_for_the_same(api: httpx.Client, store: Path) -> None:
     """What a report has been told is what the page is told."""
     parameters = [("where", "awsRegion=us-*"), ("where", "outcome=ok"), ("since", "2026-10-29")]
-    for name in views.ANSWERS:
+    for name in views.ENDPOINTS:
         given = [] if name in ("/api/about", "/api/reconciliation") else parameters
         expected = api.get(name, params=urlencode(given)).json()
-        assert views.ask(store, name, given) == expected
+        assert ask(store, name, given) == expected
 
 
 # --- figures of the real records ----------------------------------------------------------------
@@ -465,7 +469,7 @@ def test_golden_minutes(golden: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("summary?since=yesterdayish", "yesterdayish: no time; write 2026-10-01, "),
+        ("summary?since=yesterdayish", "yesterdayish: not a time: use 2026-10-01, "),
         (
             "summary?since=2026-10-02&until=2026-10-01",
             "until: 2026-10-01T00:00:00Z is not after 2026-10-02T00:00:00Z",
@@ -475,7 +479,7 @@ def test_golden_minutes(golden: httpx.Client) -> None:
         ("summary?where=eventType=x", "eventType: not kept in counts"),
         ("summary?sinse=2h", "sinse: there is no such parameter"),
         ("about?x=1", "x: there is no such parameter"),
-        ("series?by=minute", "minute: calls over time are by a field that is no time"),
+        ("series?by=minute", "minute: calls over time are by a field that is not a time"),
         ("series?by=caller,eventName", "caller,eventName: no such field"),
         ("series?most=0", "most: must be at least 1"),
         ("top?by=", "by: name a field; choose from second"),
@@ -503,7 +507,7 @@ def test_a_wrong_question_is_refused_with_words(
 def test_a_report_is_refused_with_the_same_words(store: Path) -> None:
     """A question that cannot be asked is one whoever asks it."""
     with pytest.raises(UsageError, match=r"^most: must be at least 1$"):
-        views.ask(store, "/api/series", [("most", "0")])
+        ask(store, "/api/series", [("most", "0")])
 
 
 EVERYTHING = [
@@ -587,7 +591,7 @@ DESCRIBED = schemathesis.openapi.from_dict(make_app(Path("usage.duckdb")).openap
 @pytest.mark.parametrize(
     ("address", "mode"),
     [
-        *((address, GenerationMode.POSITIVE) for address in (*views.ANSWERS, "/api/export")),
+        *((address, GenerationMode.POSITIVE) for address in (*views.ENDPOINTS, "/api/export")),
         *((f"/api/{name}", GenerationMode.NEGATIVE) for name in WITH_PARAMETERS),
     ],
 )
@@ -608,7 +612,7 @@ def test_whatever_is_asked_is_answered(site: str, address: str, mode: Generation
     ask()
 
 
-FIELDS = st.sampled_from([field for field in tally.FIELDS if field not in tally.UNKEPT])
+KEPT = st.sampled_from([field for field in FIELDS if field not in UNKEPT])
 TIMES = st.none() | st.sampled_from(
     ["2026-10-29", "2026-10-30T14:00:07Z", "0001-01-01", "2026-10-30"]
 )
@@ -618,7 +622,7 @@ GLOBS = st.sampled_from(["*", "?*", "", "[!a]*", "*a*", "ok", "2026-10-30*", "us
 def is_possible(pair: tuple[str, str]) -> bool:
     """Whether a glob may match a value of its field: what cannot is refused."""
     field, glob = pair
-    if field in tally.WIDTHS:
+    if field in WIDTHS:
         return glob in {"*", "?*", "[!a]*", "2026-10-30*"}
     return field not in {"outcome", "readOnly"} or glob in {"*", "?*", "[!a]*", "*a*"}
 
@@ -628,9 +632,9 @@ def is_possible(pair: tuple[str, str]) -> bool:
     selection=st.fixed_dictionaries(
         {"since": TIMES, "until": st.none() | st.sampled_from(["2026-10-31", "9999-12-31T23:59Z"])}
     ),
-    where=st.lists(st.tuples(FIELDS, GLOBS).filter(is_possible), max_size=3),
-    by=st.lists(FIELDS, min_size=1, max_size=3),
-    sort=st.sampled_from(figures.SORTS),
+    where=st.lists(st.tuples(KEPT, GLOBS).filter(is_possible), max_size=3),
+    by=st.lists(KEPT, min_size=1, max_size=3),
+    sort=st.sampled_from(SORTS),
 )
 def test_every_right_question_has_an_answer(
     store: Path,
@@ -642,13 +646,11 @@ def test_every_right_question_has_an_answer(
     """Whatever fields, globs and times are put together, all views are answered, and agree."""
     asked = [(name, text) for name, text in selection.items() if text is not None]
     asked += [("where", f"{field}={glob}") for field, glob in where]
-    plain = next((field for field in by if field not in tally.WIDTHS), "caller")
-    calls = views.ask(store, "/api/summary", asked)["now"]["calls"]
-    top = views.ask(
-        store, "/api/top", [*asked, ("by", ",".join(by)), ("sort", sort), ("limit", "500")]
-    )
-    series = views.ask(store, "/api/series", [*asked, ("by", plain)])["series"]
-    denied = views.ask(store, "/api/throttles", [*asked, ("outcome", "denied")])
+    plain = next((field for field in by if field not in WIDTHS), "caller")
+    calls = ask(store, "/api/summary", asked)["now"]["calls"]
+    top = ask(store, "/api/top", [*asked, ("by", ",".join(by)), ("sort", sort), ("limit", "500")])
+    series = ask(store, "/api/series", [*asked, ("by", plain)])["series"]
+    denied = ask(store, "/api/throttles", [*asked, ("outcome", "denied")])
 
     shown = sum(row["calls"] for row in top["rows"])
     assert shown == calls if top["total"] <= 500 else shown < calls
@@ -672,7 +674,7 @@ def test_every_figure_is_described(api: httpx.Client) -> None:
         for parameter in path["get"].get("parameters", [])
     ]
 
-    assert [*description["paths"]] == [*views.ANSWERS, "/api/export"]
+    assert [*description["paths"]] == [*views.ENDPOINTS, "/api/export"]
     assert {method for path in description["paths"].values() for method in path} == {"get"}
     assert silent == []
     assert parameters
@@ -839,8 +841,8 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr == (
-            f"apitracker: 127.0.0.1 port {port}: Address already in use; give another --port, "
-            "0 is a free one\n"
+            f"apitracker: 127.0.0.1 port {port}: Address already in use; give another --port; "
+            "0 picks a free one\n"
         )
     with suppress(OSError), socket.create_server(("127.0.0.1", server.PORT)):
         pass  # whoever has the default port, from here on it is taken or ours
@@ -849,14 +851,14 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         started(cwd=tmp_path) as (_, second),
     ):
         assert first[-1].split()[0] != second[-1].split()[0]
-        assert second[0] == "port 8765 is taken; this is another\n"
+        assert second[0] == "port 8765 is taken: using a free one\n"
 
 
 def test_a_host_that_others_can_reach_is_warned_about(tmp_path: Path) -> None:
     """Without a password, whoever can reach it sees all: that is said before it serves."""
     with started("--host", "0.0.0.0", "--port", "0", cwd=tmp_path) as (_, said):  # noqa: S104
         assert said[0] == (
-            "0.0.0.0: whoever can reach this host sees all of the store, without a password\n"
+            "0.0.0.0: anyone who can reach this host can read the whole store, without a password\n"
         )
         url = said[1].split()[0]
         assert url.startswith("http://127.0.0.1:")

@@ -1,7 +1,6 @@
 """Other sites, through the browser of whoever runs the page: they make no work, and may link."""
 
 import http.server
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -11,14 +10,12 @@ import httpx
 import pytest
 from fastapi import Request, Response
 from playwright.sync_api import Browser, expect
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.web.serving import serving_here, settled
 
 from apitracker.page import views
 from apitracker.page.app import is_from_elsewhere, make_app
-from apitracker.store.database import Connection, Store
+from apitracker.store.connections import Connection
+from apitracker.store.database import Store
 
 FOREIGN = """
 <a id="export" href="{url}/api/export">a file</a>
@@ -116,7 +113,7 @@ def test_another_site_makes_no_work_and_may_link(
         page.context.close()
 
 
-@pytest.mark.parametrize("name", [*views.ANSWERS, "/api/export"])
+@pytest.mark.parametrize("name", [*views.ENDPOINTS, "/api/export"])
 @pytest.mark.parametrize(
     "headers",
     [
@@ -155,7 +152,7 @@ def test_scripts_the_page_and_typed_addresses_are_answered(
     site: str, headers: dict[str, str]
 ) -> None:
     """Neither curl, nor the page itself, nor an address that somebody typed is from elsewhere."""
-    for name in (*views.ANSWERS, "/api/export"):
+    for name in (*views.ENDPOINTS, "/api/export"):
         assert httpx.get(f"{site}{name}", headers=headers).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""The logs that commands read."""
+"""Reading of logs by commands, with a progress bar on a terminal."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from apitracker.settings import Settings
 def read_sources(
     sources: tuple[str, ...], query: Query, settings: Settings
 ) -> Iterator[ReadLog | Balance]:
-    """Read the logs of all *sources* that may hold calls that *query* selects."""
+    """Find and read the logs of all *sources* that may hold calls that *query* selects."""
     selection = query.selection
     found = find_all(sources, since=selection.since, until=selection.until)
     return read_logs(found, query, settings)
@@ -25,7 +25,7 @@ def read_sources(
 def read_logs(
     stream: Iterable[Found | Balance], query: Query, settings: Settings
 ) -> Iterator[ReadLog | Balance]:
-    """Read logs on all cores, with a progress bar on a terminal."""
+    """Read the logs of *stream* on all cores; balances in it pass through."""
     query = replace(query, recorded=tuple(settings.recorded.split()))
     if not sys.stderr.isatty():
         yield from read_all(stream, query, processes=settings.workers)

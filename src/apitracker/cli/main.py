@@ -1,4 +1,4 @@
-"""The command that has all others, and what becomes of its errors."""
+"""The command ``apitracker``: its subcommands, and an exit code for each kind of error."""
 
 import gc
 import io
@@ -10,11 +10,13 @@ from typing import Any, Final
 import click
 from click.shell_completion import get_completion_class
 
-from apitracker.cli.counting import count, denials, ingest, sample, throttles, top
+from apitracker.cli.counts import count_command, ingest_command, top_command
+from apitracker.cli.deployed import alarm, dashboard, redrive, verify
+from apitracker.cli.incidents import denials_command, throttles_command
 from apitracker.cli.output import FAILED, STOPPED, WRONG, say
-from apitracker.cli.publishing import estimate, publish, reconcile, redrive
-from apitracker.cli.showing import report, serve
-from apitracker.cli.watching import alarm, dashboard, verify
+from apitracker.cli.page import report_command, serve_command
+from apitracker.cli.publishing import estimate, publish, reconcile
+from apitracker.cli.sample import sample_command
 from apitracker.core.selection import is_utf_8, parse_where, require_possible
 from apitracker.errors import (
     ApiTrackerError,
@@ -29,21 +31,21 @@ from apitracker.settings import PREFIX, Settings, load
 
 
 class _Commands(click.Group):
-    """Commands in the order in which people need them; one whose reader goes away just ends."""
+    """Commands in the order in which people need them; a closed pipe ends one without an error."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # or click ends it with 1
-            _let_go()
+        except BrokenPipeError:  # click would exit with 1
+            _discard_output()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, and check what it is given."""
+        """Find the command, and check its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
         if command and not ctx.resilient_parsing:
-            _check_given(command, click.Context(command, ctx, name), rest)
+            _check_arguments(command, click.Context(command, ctx, name), rest)
         return name, command, rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -60,18 +62,18 @@ class _Commands(click.Group):
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """
-    Which AWS APIs are called, how often, by whom, and which are throttled or denied.
+    Count AWS API calls: which, how often, by whom, and which are throttled or denied.
 
     \b
     With no account and no settings:
       apitracker sample trail                  make a synthetic trail to play with
       apitracker count trail                   count the calls in log files
-      export APITRACKER_STORE=sample.duckdb    give it a store of its own, not usage.duckdb
+      export APITRACKER_STORE=sample.duckdb    use another store than usage.duckdb for it
       apitracker ingest trail                  keep the counts in that store
       apitracker top                           the busiest APIs of all time
       apitracker throttles                     who is throttled, and who is behind it
-      apitracker denials                       who is denied what
-      apitracker estimate trail                what a tracker of it costs a month
+      apitracker denials                       who is denied which calls
+      apitracker estimate trail                the monthly cost of a tracker for it
     """
     settings, unknown = load(os.environ)
     _require_rules(settings)
@@ -82,7 +84,7 @@ def cli(ctx: click.Context) -> None:
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+def completion_command(shell: str) -> None:
     """
     Print the completion script of a shell.
 
@@ -98,25 +100,26 @@ def completion(shell: str) -> None:
 
 
 COMMANDS: Final = (
-    *(count, ingest, top, throttles, denials, serve, report),
+    *(count_command, ingest_command, top_command, throttles_command, denials_command),
+    *(serve_command, report_command),
     *(estimate, publish, reconcile, alarm, dashboard, verify, redrive),
-    *(sample, completion),
+    *(sample_command, completion_command),
 )
 for command in COMMANDS:
     cli.add_command(command)
 
 
-def _check_given(command: click.Command, ctx: click.Context, args: list[str]) -> None:
+def _check_arguments(command: click.Command, ctx: click.Context, args: list[str]) -> None:
     """
-    `click.UsageError` if the last value of an option would be taken, or a text is not UTF-8.
+    Raise `click.UsageError` for a repeated option that takes one value, or text that is not UTF-8.
 
-    The names of files may be any bytes.
+    Names of files may be any bytes.
     """
-    ctx.resilient_parsing = True  # what else is wrong the command says itself
+    ctx.resilient_parsing = True  # the command itself reports all other errors
     values, _, given = command.make_parser(ctx).parse_args(list(args))
     for param in given:
-        named = values[param.name or ""]
-        for text in named if isinstance(named, list) else [named]:
+        value = values[param.name or ""]
+        for text in value if isinstance(value, list) else [value]:
             if param.type is click.STRING and isinstance(text, str) and not is_utf_8(text):
                 raise click.UsageError(f"{text}: not in UTF-8: write it in UTF-8", ctx)
     for param, times in Counter(given).items():
@@ -126,7 +129,7 @@ def _check_given(command: click.Command, ctx: click.Context, args: list[str]) ->
 
 
 def _require_rules(settings: Settings) -> None:
-    """`SettingsError` if a rule of *settings* is none, or can match nothing."""
+    """Raise `SettingsError` if a rule in *settings* is invalid or can match nothing."""
     for name in ("include", "exclude", "keep"):
         try:
             require_possible(parse_where(getattr(settings, name).split()))
@@ -134,14 +137,14 @@ def _require_rules(settings: Settings) -> None:
             raise SettingsError(f"{PREFIX}{name.upper()}: {e}") from e
 
 
-def _let_go() -> None:
-    """Write to nobody: Python would fail again when it flushes at the end."""
+def _discard_output() -> None:
+    """Redirect stdout to the null device: the flush at exit would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:
     """Run the command line; every error of ours is one line on stderr and an exit code."""
-    # What is decoded has no cycles, and the collector would look through all of it for some.
+    # Decoded records have no cycles, and the collector would search all of them.
     gc.set_threshold(100_000, 50, 50)
     try:
         code = cli.main(standalone_mode=False)
@@ -161,11 +164,11 @@ def main() -> None:
     except ApiTrackerError as e:
         say(f"apitracker: {e}")
         code = WRONG
-    except BrokenPipeError:  # as what was printed last is written
-        _let_go()
+    except BrokenPipeError:  # from the last flush
+        _discard_output()
         code = 0
     except OSError as e:
-        say(f"apitracker: what was counted could not be written: {e}")
-        _let_go()
+        say(f"apitracker: the output could not be written: {e}")
+        _discard_output()
         code = FAILED
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""What options and arguments of several commands mean."""
+"""Options and arguments that several commands have."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,18 +14,18 @@ from apitracker.core.times import parse
 from apitracker.errors import UsageError
 
 Command = Callable[..., None]
-BY: Final = ("eventSource", "eventName")
+DEFAULT_FIELDS: Final = ("eventSource", "eventName")
 
 
 class Fields(click.ParamType["tuple[str, ...]"]):
-    """``eventSource,eventName``: fields from the closed list."""
+    """Fields from the closed list, like ``eventSource,eventName``."""
 
     name = "FIELD,…"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """Read fields; wrong usage names the one that is none."""
+        """Parse fields separated by commas; an unknown one is wrong usage, and named."""
         if isinstance(value, tuple):
             return value
         fields = parse_fields(value)
@@ -51,12 +51,12 @@ class Fields(click.ParamType["tuple[str, ...]"]):
 
 
 class Time(click.ParamType[int]):
-    """A point in time, or an age."""
+    """A point in time, or an age like ``2h``."""
 
     name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a time, as seconds since 1970."""
+        """Parse a time into seconds since 1970."""
         try:
             return value if isinstance(value, int) else parse(value, now=datetime.now(UTC))
         except UsageError as e:
@@ -67,70 +67,63 @@ format_option = click.option(
     "--format",
     "form",
     type=click.Choice(tables.FORMATS),
-    help="How to write the rows.  [default: by the ending of -o, .csv or .json, else table]",
+    help="Format of the rows.  [default: by the ending of -o, .csv or .json, else table]",
 )
 metrics_option = click.option(
     "--metrics",
     metavar="SET,…",
     multiple=True,
     callback=lambda _ctx, _param, value: ",".join(value) if value else None,
-    help="The metric sets: api, service, account, outcomes, callers, throttled-callers.  [default:"
-    " api, or APITRACKER_METRICS]",
+    help="Metric sets: api, service, account, outcomes, callers, throttled-callers.  [default: api,"
+    " or APITRACKER_METRICS]",
 )
 store_option = click.option(
     "--store",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The embedded store.  [default: usage.duckdb, or APITRACKER_STORE]",
+    help="File of the embedded store.  [default: usage.duckdb, or APITRACKER_STORE]",
 )
 stack_option = click.option(
-    "--stack", default="cloudwatch-api-tracker", show_default=True, help="The name of its stack."
+    "--stack",
+    default="cloudwatch-api-tracker",
+    show_default=True,
+    help="Name of the tracker's stack, or of its function if it has no stack.",
 )
 sources_argument = click.argument("source", nargs=-1, required=True)
-sources_if_any = click.argument("source", nargs=-1)
+optional_sources = click.argument("source", nargs=-1)
+by_option = click.option(
+    "--by",
+    type=Fields(),
+    multiple=True,
+    callback=lambda _ctx, _param, value: tuple(dict.fromkeys(chain.from_iterable(value))),
+    default=[DEFAULT_FIELDS],
+    help=f"Count by these fields, in this order.  [default: {','.join(DEFAULT_FIELDS)}]",
+)
 
 
-def selecting(command: Command) -> Command:
-    """Add the options that say which calls, by what, and in which form."""
-    return click.option(
-        "--by",
-        type=Fields(),
+def selection_options(command: Command) -> Command:
+    """Add the options that select calls: --since, --until, --where."""
+    since = click.option(
+        "--since", type=Time(), help="From this eventTime on: 2026-10-01T12:30Z, 2h, 7d."
+    )
+    until = click.option("--until", type=Time(), help="Before this eventTime.")
+    where = click.option(
+        "--where",
         multiple=True,
-        callback=lambda _ctx, _param, value: tuple(dict.fromkeys(chain.from_iterable(value))),
-        default=[BY],
-        help=f"Count by these fields, in this order.  [default: {','.join(BY)}]",
-    )(filtering(command))
+        metavar="FIELD=GLOB",
+        help="Only calls whose FIELD matches: eventName=Describe*, errorCode=?*. Several globs of"
+        " one field are alternatives; several fields must all match.",
+    )
+    return since(until(where(command)))
 
 
-def filtering(command: Command) -> Command:
-    """Add the options that say which calls, and in which form."""
+def output_options(command: Command) -> Command:
+    """Add the options for the format of the rows and for their file: --format, --output."""
     output = click.option(
         "-o",
         "--output",
         type=click.File("w", encoding="utf-8", lazy=True),
         default="-",
-        help="Write to this file.",
+        help="Write the rows to this file.",
     )
-    return choosing(format_option(output(command)))
-
-
-def choosing(command: Command) -> Command:
-    """Add the options that say which calls."""
-    for option in reversed(
-        (
-            click.option(
-                "--since", type=Time(), help="From this eventTime on: 2026-10-01T12:30Z, 2h, 7d."
-            ),
-            click.option("--until", type=Time(), help="Before this eventTime."),
-            click.option(
-                "--where",
-                "where",
-                multiple=True,
-                metavar="FIELD=GLOB",
-                help="Only calls whose FIELD matches: eventName=Describe*, errorCode=?*. Several"
-                " globs of one field are alternatives; several fields must all match.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+    return format_option(output(command))

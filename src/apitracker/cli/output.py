@@ -1,4 +1,4 @@
-"""What commands print, and the exit codes by which they end."""
+"""Rows, messages and exit codes of commands."""
 
 import json
 from collections import Counter
@@ -16,32 +16,32 @@ from apitracker.core.times import write
 from apitracker.errors import UsageError
 
 if TYPE_CHECKING:
-    from apitracker.store.database import Connection
+    from apitracker.store.connections import Connection
 
-NAMED: Final = 100  # rejected records that are named one by one
-NAMED_LOGS: Final = 20  # logs that could not be read that are named one by one
-SERVICES_NAMED: Final = 10  # that files were left out of
+LISTED_RECORDS: Final = 100  # rejected or refused records that are listed one by one
+LISTED_LOGS: Final = 20  # unreadable logs that are listed one by one
+LISTED_SERVICES: Final = 10  # services that left-out files are listed by
 
-INCOMPLETE, WRONG, FAILED, STOPPED = 1, 2, 3, 130  # exit codes; 0 is that all was counted
+INCOMPLETE, WRONG, FAILED, STOPPED = 1, 2, 3, 130  # exit codes; 0: all was counted
 
 
 def say(text: str) -> None:
-    """Say something on stderr, in a line."""
+    """Print *text* on stderr, as one line."""
     click.echo(tables.printable(text), err=True)
 
 
 def print_rows(
     rows: Iterable[tuple[tables.Cells, int]], by: tuple[str, ...], form: str, output: IO[str]
 ) -> None:
-    """Write *rows* by the fields *by* in a form of `tables.FORMATS`."""
+    """Write *rows* of the fields *by* to *output*, in a format of `tables.FORMATS`."""
     output.writelines(f"{line}\n" for line in tables.lines(list(rows), by, form))
 
 
 def choose_format(form: str | None, output: IO[str]) -> str:
     """
-    Return the form that rows are written in: *form*, if it was given, else by *output*'s ending.
+    Return the format of the rows: *form* if it was given, else by the ending of *output*.
 
-    `UsageError` if the two contradict.
+    `UsageError` if the two contradict each other.
     """
     ending = Path(output.name).suffix.lower().removeprefix(".")
     by_ending = ending if ending in tables.FORMATS else ""
@@ -50,71 +50,72 @@ def choose_format(form: str | None, output: IO[str]) -> str:
     return form or by_ending or "table"
 
 
-def keep_apart(output: IO[str], *inputs: str | Path) -> None:
-    """`UsageError` if *output*, which is emptied when it is opened, is one of *inputs*."""
+def require_other_file(output: IO[str], *inputs: str | Path) -> None:
+    """Raise `UsageError` if *output* is one of *inputs*: it is emptied when it is opened."""
     for each in inputs:
         if Path(output.name).exists() and Path(each).exists() and Path(each).samefile(output.name):
-            raise UsageError(f"{output.name}: is read: give another file to -o")
+            raise UsageError(f"{output.name}: is an input: name another file with -o")
 
 
 def print_json(value: object) -> None:
-    """Print *value* as JSON that can be read."""
+    """Print *value* as indented JSON."""
     click.echo(json.dumps(value, indent=2))
 
 
-def span(first: int, last: int) -> str:
-    """Write the time from one second to another."""
+def describe_span(first: int, last: int) -> str:
+    """Word the time from the second *first* to the second *last*."""
     return f"from {write('second', first)} to {write('second', last)}"
 
 
-def coverage(db: "Connection", path: Path, selection: Selection, *, empty: bool) -> str:
+def describe_coverage(db: "Connection", path: Path, selection: Selection, *, empty: bool) -> str:
     """
-    Word which times the store at *path* covers, if the answer may be about others; else nothing.
+    Word the time that the store at *path* covers, if *selection* may reach beyond it; else nothing.
 
-    An *empty* answer always may: there may be calls that are not in the store.
+    For an *empty* answer it is always worded: there may be calls that are not in the store.
     """
     if not empty and selection.since is None and selection.until is None:
         return ""
-    from apitracker.store.queries import extent
+    from apitracker.store.queries import summarize
 
-    found = extent(db)
+    found = summarize(db)
+    beside = f"; {found.unread:,} logs could not be read, and are not in it" if found.unread else ""
     if found.first is None or found.last is None:
-        return f"{path} has no calls"
+        return f"{path} has no calls{beside}"
     if not empty and selection.is_within(found.first, found.last):
         return ""
     calls = "calls of a synthetic trail" if found.origin == SYNTHETIC else "calls"
-    return f"{path} has {calls} {span(found.first, found.last)}"
+    return f"{path} has {calls} {describe_span(found.first, found.last)}{beside}"
 
 
 def say_none(text: str, balance: Balance, selection: Selection) -> None:
-    """Say that no call in the logs is as *text* has it, which takes logs of the time asked for."""
-    if not balance.logs or _misses(balance, selection):
-        return  # what is said of the logs says it all
+    """Print the all-clear *text*, unless no log of the selected time was read."""
+    if not balance.logs or misses(balance, selection):
+        return  # the lines about the logs say why
     if balance.unread or balance.rejected:
         text += ", as far as the logs could be read"
     first, last = balance.first, balance.last
     if first is not None and last is not None and not selection.is_within(first, last):
-        text += f"; the logs have calls {span(first, last)}"
+        text += f"; the logs have calls {describe_span(first, last)}"
     say(text)
 
 
-def _misses(balance: Balance, selection: Selection) -> bool:
-    """Tell whether the logs have calls, but none of the time asked for."""
+def misses(balance: Balance, selection: Selection) -> bool:
+    """Tell whether the logs have calls, but none in the time of *selection*."""
     if balance.first is None or balance.last is None:
         return False
     return selection.is_outside(balance.first, balance.last)
 
 
 def report_balance(balance: Balance, *, selected: bool = False, selection: Selection = ALL) -> None:
-    """Say what became of every log and record, and what was not counted."""
-    for unread in balance.unread[:NAMED_LOGS]:
+    """Print the balance of logs and records, and name each one that was not counted."""
+    for unread in balance.unread[:LISTED_LOGS]:
         say(f"{unread.name}: {unread.fault}")
-    if len(balance.unread) > NAMED_LOGS:
-        say(f"and {len(balance.unread) - NAMED_LOGS:,} more logs that could not be read")
-    for name, rejected in balance.rejections[:NAMED]:
+    if len(balance.unread) > LISTED_LOGS:
+        say(f"and {len(balance.unread) - LISTED_LOGS:,} more logs that could not be read")
+    for name, rejected in balance.rejections[:LISTED_RECORDS]:
         say(f"{name}: {rejected.place}: {rejected.reason}")
-    if balance.rejected > NAMED:
-        say(f"and {balance.rejected - NAMED:,} more records that could not be counted")
+    if balance.rejected > LISTED_RECORDS:
+        say(f"and {balance.rejected - LISTED_RECORDS:,} more records that could not be counted")
     _say_left_out(balance)
     skipped = ", ".join(f"{n:,} {kind}" for kind, n in sorted(balance.skipped.items()))
     parts = [
@@ -132,32 +133,33 @@ def report_balance(balance: Balance, *, selected: bool = False, selection: Selec
     if balance.unread:
         logs += f", {len(balance.unread):,} unreadable"
     say(f"{logs}; {balance.received:,} records: {', '.join(parts)}")
-    if balance.first is not None and balance.last is not None and _misses(balance, selection):
+    if balance.first is not None and balance.last is not None and misses(balance, selection):
         say(
-            "no call is of the time asked for: the logs have calls"
-            f" {span(balance.first, balance.last)}"
+            "no call is in the requested time: the logs have calls"
+            f" {describe_span(balance.first, balance.last)}"
         )
 
 
 def _say_left_out(balance: Balance) -> None:
-    """Say, once, what was not read because another service than CloudTrail wrote it."""
+    """Print how many files and folders were not read, as other services wrote them."""
     files: Counter[str] = Counter()
     folders: Counter[str] = Counter()
     for each in balance.left_out:
         counts, n = (folders, 1) if each.files < 0 else (files, each.files)
         counts[each.service] += n
-    for what, counts in (("files", files), ("folders", folders)):
+    for kind, counts in (("files", files), ("folders", folders)):
         if counts:
-            most = [f"{n:,} of {service}" for service, n in counts.most_common(SERVICES_NAMED)]
-            rest = counts.total() - sum(n for _, n in counts.most_common(SERVICES_NAMED))
-            most += [f"{rest:,} of others"] if rest else []
+            named = counts.most_common(LISTED_SERVICES)
+            parts = [f"{n:,} of {service}" for service, n in named]
+            rest = counts.total() - sum(n for _, n in named)
+            parts += [f"{rest:,} of others"] if rest else []
             say(
-                f"left out: {counts.total():,} {what} of other services ({', '.join(most)}); "
-                "they are read when their folder is named"
+                f"left out: {counts.total():,} {kind} of other services ({', '.join(parts)}); "
+                "name their folder to read them"
             )
 
 
 def exit_by(balance: Balance, selection: Selection = ALL) -> None:
-    """End the command if something could not be counted, or nothing is of the time asked for."""
-    if balance.unread or balance.rejected or _misses(balance, selection):
+    """Exit with 1 if a log or record was not counted, or no call is in the requested time."""
+    if balance.unread or balance.rejected or misses(balance, selection):
         raise SystemExit(INCOMPLETE)

@@ -26,9 +26,9 @@ class Unread(Struct, frozen=True):
 
 class LeftOut(NamedTuple):
     """
-    A folder of another service than CloudTrail, which was not read.
+    A folder of another service than CloudTrail. None of its files was read.
 
-    *files* is how many are in it; -1 in S3, where they are not listed.
+    *files* is their number, or -1 in S3, where they are not listed.
     """
 
     folder: str
@@ -40,13 +40,13 @@ class Balance(Struct, frozen=True):
     """
     Account for every record of *logs* logs: received = counted + duplicates + skipped + rejected.
 
-    All of these are numbers of records; *skipped* has one for each kind of record that is not a
-    call. *not_selected* says how many of the counted are not part of the answer. *known* logs are,
-    byte for byte, logs that were counted before: their records are not received again;
-    *known_unread* logs could not be read before and have not changed. *rejections* names the log,
-    place and reason of each rejected record, *unread* the logs that could not be read, *left_out*
-    the folders that were not looked into. *first* and *last* are the seconds of the first and the
-    last call, selected or not, None where there is no call or the query has no seconds.
+    All of these are numbers of records, never of calls; *skipped* has one for each kind of record
+    that is not a call. *not_selected* says how many of the counted are not part of the answer.
+    *known* logs are, byte for byte, logs that were counted before: their records are not received
+    again; *known_unread* logs could not be read before and have not changed. *rejections* names the
+    log, place and reason of each rejected record, *unread* the logs that could not be read,
+    *left_out* the folders that were not searched. *first* and *last* are the seconds of the first
+    and the last call, selected or not, None where there is no call or the query has no seconds.
     """
 
     logs: int = 0
@@ -82,7 +82,12 @@ def repeat_events(balance: Balance, repeated: int, *, not_selected: int = 0) -> 
 
 
 def add_up(balances: Iterable[Balance]) -> Balance:
-    """Return the balance of all *balances* together."""
+    """
+    Return the balance of all *balances* together.
+
+    This is where the law of the balance is checked, for all that counts logs: `AssertionError` if
+    a record is in no place, or in two.
+    """
     logs = known = known_unread = received = counted = duplicates = rejected = not_selected = 0
     skipped: Counter[str] = Counter()
     rejections: list[tuple[str, Rejected]] = []
@@ -106,7 +111,7 @@ def add_up(balances: Iterable[Balance]) -> Balance:
         if each.first is not None and each.last is not None:
             ends += (each.first, each.last)
             ends = [min(ends), max(ends)]
-    return Balance(
+    whole = Balance(
         logs=logs,
         known=known,
         known_unread=known_unread,
@@ -122,3 +127,6 @@ def add_up(balances: Iterable[Balance]) -> Balance:
         first=min(ends, default=None),
         last=max(ends, default=None),
     )
+    if not whole.holds:
+        raise AssertionError(f"records are in more or fewer places than one: {whole}")
+    return whole

@@ -6,23 +6,22 @@ from typing import Final, cast
 from isal import igzip_lib, isal_zlib
 
 from apitracker.errors import LogError
+from apitracker.settings import DEFAULTS
 
 GZIP: Final = b"\x1f\x8b"
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # isal's type stub has an instance here, not the class.
 DAMAGED: Final = cast("type[Exception]", isal_zlib.error)
-MAX_BYTES: Final = 512 * 1024 * 1024  # of one log when inflated: CloudTrail cuts at 50 MB of gzip
+MAX_BYTES: Final = DEFAULTS.max_log_bytes  # of one log when inflated
 FEED: Final = 16 * 1024  # bytes of gzip at a time
-PIECE: Final = (
-    128 * 1024
-)  # bytes of text at a time: what is worked on stays in the processor's cache
+PIECE: Final = 128 * 1024  # bytes of text at a time: they stay in the processor's cache
 
 
 def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:
     """
-    Give the text of *body* in pieces, gzip or not, without a byte order mark.
+    Return the text of *body* in pieces, gzip or not, without a byte order mark.
 
-    All members of a gzip stream are read: readers that stop at the first lose the rest.
+    All members of a gzip stream are read; some readers stop at the first and lose the rest.
     `LogError`, naming *name*, if *body* is empty, cut off, damaged or longer than *max_bytes*
     when inflated.
     """
@@ -43,10 +42,10 @@ def inflate(body: bytes, name: str, *, max_bytes: int) -> Iterator[bytes]:
 
 
 def too_long(name: str, max_bytes: int) -> LogError:
-    """Make the error of a log, named *name*, that is longer than *max_bytes*."""
+    """Return the error for a log, named *name*, that is longer than *max_bytes*."""
     fault = f"holds more than {max_bytes:,} bytes when inflated"
-    way_on = "raise APITRACKER_MAX_LOG_BYTES, or the memory of a Lambda function, if that is right"
-    return LogError(name, f"{fault}; {way_on}", lasting=False)
+    remedy = "raise APITRACKER_MAX_LOG_BYTES, or the memory of a Lambda function, if that is right"
+    return LogError(name, f"{fault}; {remedy}", lasting=False)
 
 
 def _slices(body: bytes) -> Iterator[bytes]:

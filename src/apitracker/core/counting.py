@@ -1,9 +1,9 @@
 """
 The one counting road: `read_log` counts the calls of one log, `merge` adds up many logs.
 
-`read_log` is pure, and is the seam for whatever reads logs: a worker process, the Lambda, Spark, a
-native core. What it returns is small and says which events it holds, so that `merge` can remove
-the duplicates between logs.
+`read_log` is pure: bytes in, arrays out. It is the seam for worker processes, the Lambda, Spark and
+a native core. Its result is small and names the events in it by their hashes, so that `merge` can
+remove the duplicates between logs.
 """
 
 from array import array
@@ -31,7 +31,7 @@ OUTSIDE: Final = -1
 NO_EVENT: Final = 0x2D06800538D394C2
 """The hash of an absent eventID, XXH3 of no bytes: such a record is never a duplicate."""
 
-T = TypeVar("T")
+Thing = TypeVar("Thing")
 
 
 class Query(Struct, frozen=True):
@@ -40,8 +40,9 @@ class Query(Struct, frozen=True):
 
     *max_bytes* is the most that a log may hold when inflated. *recorded* are globs of accounts
     whose calls count in their own account only; calls that tracking by *own* caused are skipped,
-    both as in `records.parts`. *event_bits* says how much of an event's identity comes back: 0
-    where logs are not merged, 64 as the store keeps it, 128 for an archive.
+    both as in `records.parts`. *event_bits* is the length of the event identities to return: 0
+    where logs are not merged, 64 for the store, 128 for an archive. Where duplicates are kept
+    nobody needs any.
     """
 
     by: tuple[str, ...]
@@ -51,6 +52,11 @@ class Query(Struct, frozen=True):
     recorded: tuple[str, ...] = ()
     own: Own | None = None
     event_bits: Literal[0, 64, 128] = 64
+
+    @property
+    def identified(self) -> bool:
+        """Whether events have to be told from those of other logs."""
+        return self.event_bits > 0 and not self.keep_duplicates
 
     @property
     def time(self) -> str | None:
@@ -72,9 +78,9 @@ class PartialCount(Struct, frozen=True):
     the query's plain fields. Calls that were not selected are in a row whose series is `OUTSIDE`.
 
     Event i, one for each counted record, is in row ``event_rows[i]``; ``events[i]`` is the hash
-    of its eventID, `NO_EVENT` where it has none, and ``events_2[i]`` the second half of a hash of
-    128 bits. It stands for ``weights[i]`` calls, or for one where *weights* is empty. These arrays
-    are empty where the query asks for no identity. *origin* is the origin of the first call, as in
+    of its eventID, `NO_EVENT` where it has none, and ``events_2[i]`` the other 64 bits of a hash of
+    128. It stands for ``weights[i]`` calls, or for one where *weights* is empty. These four arrays
+    are empty where the query needs no identities. *origin* is the origin of the first call, as in
     `core.origins`, empty where there is none.
     """
 
@@ -123,8 +129,8 @@ def read_log(log: Log, query: Query) -> PartialCount:
         numbers = map(table.__getitem__, rows(calls, plain))
         event_rows.extend(map(pairs.__getitem__, zip(times, numbers, strict=True)))
         received += part.received
-        if not query.keep_duplicates:
-            duplicates += len(part.duplicates)
+        duplicates += 0 if query.keep_duplicates else len(part.duplicates)
+        if query.identified:
             _identify(calls, query.event_bits, events, events_2)
         _weigh(calls, len(event_rows), weights)
         skipped.update(part.skipped)
@@ -139,8 +145,8 @@ def read_log(log: Log, query: Query) -> PartialCount:
     records = Counter(event_rows)
     outside = pairs.get((0, OUTSIDE))
     counts = array("Q", _sums(event_rows, weights) if weights else records.values())
-    if not query.event_bits:
-        event_rows = array("I")
+    if not query.identified:
+        event_rows, weights = array("I"), array("Q")
     return PartialCount(
         log.id,
         log.name,
@@ -168,7 +174,7 @@ def read_log(log: Log, query: Query) -> PartialCount:
     )
 
 
-def _number() -> defaultdict[T, int]:
+def _number() -> defaultdict[Thing, int]:
     """Number things from 0 on, in the order in which they are looked up first."""
     return defaultdict(count().__next__)
 
@@ -176,10 +182,8 @@ def _number() -> defaultdict[T, int]:
 def _identify(
     calls: Sequence[Call], bits: int, events: "array[int]", events_2: "array[int]"
 ) -> None:
-    """Append the hashes of the eventIDs of *calls*, as many *bits* of them as are asked for."""
-    if not bits:
-        return
-    # The Lambda asks for none, and has no xxhash.
+    """Append hashes of *bits* bits of the eventIDs of *calls*."""
+    # The Lambda needs none, and has no xxhash.
     from apitracker.core.identity import first_half, second_half  # noqa: PLC0415
 
     texts = [call.eventID.encode() for call in calls]
@@ -189,15 +193,19 @@ def _identify(
 
 
 def _weigh(calls: Sequence[Call], length: int, weights: "array[int]") -> None:
-    """Append the calls that each of *calls* stands for, once one has stood for more than one."""
+    """
+    Append to *weights* how many calls each of *calls*, the last of *length*, stands for.
+
+    As long as each stands for one, *weights* stays empty.
+    """
     numbers = list(map(attrgetter("calls"), calls))
     if weights or numbers.count(1) != len(numbers):
-        weights.extend(repeat(1, length - len(weights) - len(numbers)))
+        weights.extend(repeat(1, length - len(weights) - len(numbers)))  # those before
         weights.extend(numbers)
 
 
 def _sums(event_rows: "array[int]", weights: "array[int]") -> Iterable[int]:
-    """Return the calls of each row."""
+    """Return the calls of each row, in the order of the rows."""
     found: dict[int, int] = {}
     for row, calls in zip(event_rows, weights, strict=True):
         found[row] = found.get(row, 0) + calls
@@ -211,25 +219,31 @@ def _select(
     query: Query,
     plain: tuple[str, ...],
 ) -> "tuple[defaultdict[Row, int], defaultdict[tuple[int, int], int], array[int]]":
-    """Reduce the counts to the fields asked for; calls that are not selected are `OUTSIDE`."""
+    """
+    Reduce *table* and *pairs* to the fields that *query* asks for, and renumber *event_rows*.
+
+    *plain* are the fields of *table*: those of the query, then those that only its selection
+    takes. Calls that are not selected go into one row, of the series `OUTSIDE`.
+    """
     width = WIDTHS[query.time] if query.time else 0
     known = list(table)
     wanted = _match_series(known, plain, query.selection)
     timely = _match_times({second for second, at in pairs if wanted[at]}, query.selection)
     asked: defaultdict[Row, int] = _number()
     kept: defaultdict[tuple[int, int], int] = _number()
-    number = array("I")
+    new_rows = array("I")  # by the old ones
     for second, series in pairs:
         if wanted[series] and second in timely:
             time = second - second % width if width else 0
-            number.append(kept[time, asked[known[series][: len(query.plain)]]])
+            values = known[series][: len(query.plain)]  # without the selection's own fields
+            new_rows.append(kept[time, asked[values]])
         else:
-            number.append(kept[0, OUTSIDE])
-    return asked, kept, array("I", map(number.__getitem__, event_rows))
+            new_rows.append(kept[0, OUTSIDE])
+    return asked, kept, array("I", map(new_rows.__getitem__, event_rows))
 
 
 def _match_series(table: Sequence[Row], plain: Sequence[str], selection: Selection) -> list[bool]:
-    """Tell for each series of *table* whether its values of the *plain* fields are selected."""
+    """Return for each series of *table* whether its values of the *plain* fields are selected."""
     columns = dict(zip(plain, zip(*table, strict=True), strict=True)) if table else {}
     tested = [match_each(columns[f], f, selection.where[f]) for f in selection.plain if columns]
     return (
@@ -252,16 +266,14 @@ def _match_times(seconds: Iterable[int], selection: Selection) -> set[int]:
 
 def merge(partials: Iterable[PartialCount | Unread | Balance], query: Query) -> Counted:
     """
-    Add up *partials*, which were all read for *query*: each event counts once.
+    Add up *partials*, all read for *query*, and count each event once.
 
-    What was not read comes with a balance of its own. A log that is the same as an earlier one is
-    not counted again, nor is an event that an earlier log has, unless the query keeps duplicates.
-    The balance accounts for every record.
+    Balances of logs that were not read, and logs that could not be, are passed through. A log that
+    is the same as an earlier one is not counted again, nor is an event that an earlier log has,
+    unless the query keeps duplicates. The balance accounts for every record.
     """
     merging = _Merging(query)
     balance = add_up(map(merging.take, partials))
-    if not balance.holds:
-        raise AssertionError(f"records are in more or fewer places than one: {balance}")
     return Counted(merging.counts(), balance)
 
 
@@ -295,7 +307,7 @@ class _Merging:
     def _add(self, partial: PartialCount, counts: "array[int]") -> None:
         numbers = self._numbers
         known = [numbers.setdefault(row, len(numbers)) for row in partial.table]
-        known.append(OUTSIDE)  # so that known[OUTSIDE] is OUTSIDE
+        known.append(OUTSIDE)  # the last one, which is known[OUTSIDE], as OUTSIDE is -1
         pairs = zip(partial.times, map(known.__getitem__, partial.series), strict=True)
         new = dict(zip(pairs, counts, strict=True))
         if not self._sums:

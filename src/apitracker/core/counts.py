@@ -13,7 +13,7 @@ from apitracker.errors import UsageError
 
 class Counts(Struct, frozen=True):
     """
-    Calls by the values of *fields*: ``rows[values]`` is how many calls have these values.
+    Calls by the values of *fields*: ``rows[values]`` is the number of calls with these values.
 
     Values stand in the order of *fields*. Other code names the fields that it wants, by `texts`,
     `times`, `by` and `where`, and never reads a row by position.
@@ -24,7 +24,7 @@ class Counts(Struct, frozen=True):
 
     @property
     def calls(self) -> int:
-        """How many calls there are in all."""
+        """The number of all calls."""
         return sum(self.rows.values())
 
     @property
@@ -36,7 +36,7 @@ class Counts(Struct, frozen=True):
         """
         Return the value of *field* in each row, in the order of the rows.
 
-        A time is also there where a shorter one is. `UsageError` if the counts do not tell it.
+        A time is derived from a shorter one. `UsageError` if the counts are not by *field*.
         """
         if field in self.fields:
             at = self.fields.index(field)
@@ -48,7 +48,7 @@ class Counts(Struct, frozen=True):
         return [second - second % width for second in self.times(shorter)]
 
     def texts(self, field: str) -> list[str]:
-        """Return the values of *field*, which is not a time, as `column` does."""
+        """Return the values of *field*, not a time, as `column` does."""
         return cast("list[str]", self.column(field))
 
     def times(self, field: str) -> list[int]:

@@ -1,12 +1,10 @@
 """
 Text becomes records: the forms in which CloudTrail's records are written down.
 
-A long log is cut into pieces of a few hundred records, because what is decoded and counted while
-it is still in the processor's cache costs half: see benchmarks/RESULTS.md.
+A long log is read a few hundred records at a time, as `core.cutting` cuts it.
 """
 
 import contextlib
-import io
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -16,14 +14,14 @@ import msgspec
 from msgspec import Raw, Struct, ValidationError
 
 from apitracker.core.compression import inflate
+from apitracker.core.cutting import cut_records, join_records
 from apitracker.core.model import Log, Rejected
 from apitracker.core.recognition import in_words, recognise
 from apitracker.errors import LogError
 
-T = TypeVar("T", bound=Struct)
+Fields = TypeVar("Fields", bound=Struct)
 
-
-NOTHING: Final = Raw(b"")  # a field that is not there
+NOTHING: Final = Raw(b"")  # the value of an absent field
 
 
 class Issuer(Struct, frozen=True, gc=False):
@@ -40,9 +38,9 @@ class SessionContext(Struct, frozen=True, gc=False):
 
 class UserIdentity(Struct, frozen=True, gc=False):
     """
-    Who called, in as many words as it takes to name a role or a user.
+    The caller: the fields that name a role, a user or a person.
 
-    What few callers are named by is decoded only for those.
+    Fields that few callers are named by are decoded only for those.
     """
 
     type: str = ""
@@ -59,7 +57,7 @@ NOBODY: Final = UserIdentity()
 
 
 class Addendum(Struct, frozen=True, gc=False):
-    """What CloudTrail adds to a record that comes late or comes again."""
+    """The mark that CloudTrail puts on a record that it delivers late or again."""
 
     originalEventID: str = ""
 
@@ -86,7 +84,7 @@ class Record(Struct, frozen=True, gc=False):
 
 
 class Short(Struct, frozen=True, gc=False):
-    """A record as far as it says which API was called, when and where: that is decoded faster."""
+    """A record without its caller and outcome: the API, the time and the region decode faster."""
 
     eventTime: str = ""
     eventSource: str = ""
@@ -108,7 +106,7 @@ class Short(Struct, frozen=True, gc=False):
 
 
 class View(Record, frozen=True, gc=False):
-    """A record that also says what was called, and whether another account has a record of it."""
+    """A record with the called resources, and whether another account has a record of the call."""
 
     requestParameters: Raw = Raw(b"")
     resources: Raw = Raw(b"")
@@ -116,11 +114,11 @@ class View(Record, frozen=True, gc=False):
 
 
 class RepeatedError(LogError):
-    """A log with more than one list of records in one object: JSON's readers would see the last."""
+    """An object has several lists of records: JSON readers would see the last of them only."""
 
 
 class Name:
-    """A key of an object. No two are equal, so that a repeated key keeps each of its values."""
+    """A key of an object. No two are equal, so a repeated key keeps each of its values."""
 
     __slots__ = ("text",)
 
@@ -129,16 +127,18 @@ class Name:
 
 
 Element: TypeAlias = Record | Short | Rejected | str
-"""What stands in a log: a record; what is none, and why; or a kind of record to be skipped."""
+"""An element of a log: a record, an element that is not a record, or a kind to be skipped."""
 
 
-_decode_view = msgspec.json.Decoder(View).decode  # whatever is rare or odd is decoded as a view
+Records: TypeAlias = list[Record] | list[Short] | list[View]
+
+_decode_view = msgspec.json.Decoder(View).decode  # rare and odd elements are decoded as views
 _RECORD: Final[dict[type[Record | Short], Callable[[str], Record | Short]]] = {
     Record: msgspec.json.Decoder(Record).decode,
     Short: msgspec.json.Decoder(Short).decode,
     View: _decode_view,
 }
-_RECORDS: Final[dict[type[Record | Short], Callable[[bytes | memoryview], list[Any]]]] = {
+_RECORDS: Final[dict[type[Record | Short], Callable[[bytes | memoryview], Records]]] = {
     Record: msgspec.json.Decoder(list[Record]).decode,
     Short: msgspec.json.Decoder(list[Short]).decode,
     View: msgspec.json.Decoder(list[View]).decode,
@@ -147,25 +147,24 @@ _decode_members = msgspec.json.Decoder(dict[Name, Raw], dec_hook=lambda _, key: 
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
-MESSAGES: Final = 250  # at a time: what is decoded and counted stays in the processor's cache
-HEAD: Final = b'{"Records":['
+MESSAGES: Final = 250  # at a time, so that they stay in the processor's cache
 OPENING: Final = re.compile(rb'\s*\{\s*"Records"\s*:\s*')
 
 LIST: Final = re.compile(rb"\s*\[")
 LISTS: Final = ("Records", "Events")  # the keys of lists of records, ours and LookupEvents'
 RECORD: Final = "CloudTrailEvent"  # the key of a record, as text, in an event of LookupEvents
 
-# In a line that is a record, what a list of records beside its fields would be called; a key may
-# have its characters as escapes.
+# In a line that is a record, the key of a list of records beside its fields; characters of a key
+# may be written as escapes.
 LIST_BESIDE: Final = re.compile(rb'"(?:Records|Events)"|\\u')
 
-# What only a record has at its top: enough to know one that stands alone.
+# Fields that only a record has at its top: by them one that stands alone is recognised.
 RECORD_FIELDS: Final = frozenset(
     {"eventTime", "eventName", "eventSource", "eventID", "userIdentity"}
 )
 
-# Between two JSON documents one behind the other. Inside a document a comma stands between them,
-# and inside a string no quote is unescaped.
+# The place between two JSON documents, one behind the other. Inside a document there would be a
+# comma, and inside a string no quote is unescaped.
 BOUNDARY: Final = re.compile(rb'(?<=[\]}])\s*(?=(?:\[\s*)?\{\s*"[\w\\]+"\s*:)')
 
 # Escapes, one after the other, so that the second half of "\\\\ud83d" is not taken for one; the
@@ -176,13 +175,12 @@ LONE_SURROGATE: Final = re.compile(
 )
 
 
-def read(
+def read_elements(
     log: Log, *, max_bytes: int, kind: type[Record | Short] = Record
 ) -> Iterator[list[Element]]:
     """
-    Give the elements of *log*: a few hundred at a time where its text can be cut, else at once.
+    Return the elements of *log*, a few hundred at a time. Records have the fields of *kind*.
 
-    Its records have at least the fields of *kind*.
     `LogError` if it cannot be read whole, `RecursionError` if it is nested too deep.
     """
     if isinstance(log.body, list):
@@ -195,9 +193,9 @@ def read(
                 elements = [read_message(message) for message in messages]
             yield elements
         return
-    bodies = _cut(inflate(log.body, log.name, max_bytes=max_bytes))
+    bodies = cut_records(inflate(log.body, log.name, max_bytes=max_bytes))
     for body in bodies:
-        records: list[Any] | None
+        records: Records | None
         try:
             records = _RECORDS[kind](_list_in(body))
         except UNREADABLE:
@@ -206,77 +204,31 @@ def read(
             del body  # a long log that could not be cut goes as its calls come
             records.reverse()  # off the end, as what is left does not move then
             while records:
-                yield cast("list[Element]", records[: -MESSAGES - 1 : -1])
+                yield cast("list[Element]", records[: -MESSAGES - 1 : -1])  # the last, backwards
                 del records[-MESSAGES:]
             continue
         # An element is odd, or the cut went through a list inside a record, or this is another
-        # form of log. Only the first can be put right without the rest of the text.
+        # form of log. Only the first can be mended without the rest of the text.
         try:
             elements = _elements(body, log.name)
         except (msgspec.DecodeError, LogError):
-            documents = _documents(_join([body, *bodies]), log.name)
+            documents = _documents(join_records([body, *bodies]), log.name)
         else:
             yield elements
             continue
-        del body  # so that the text is held by those only who let it go
+        del body  # so that the readers of the text can let go of it
         yield from documents
 
 
 def _list_in(body: bytes) -> bytes | memoryview:
     """
-    Give the list of a document that has nothing else, as CloudTrail writes it.
+    Return the list of a document that has nothing else, as CloudTrail writes it.
 
-    With anything behind the list, and be it another list of records, it is none.
+    If anything stands behind the list, were it another list of records, the result is not a list.
     """
     opening = OPENING.match(body)
     text = body.rstrip() if opening else body
     return memoryview(text)[opening.end() : -1] if opening and text.endswith(b"}") else text
-
-
-def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """
-    Cut one long ``{"Records":[…]}`` into lists of records and, at the end, a short one.
-
-    A cut goes between two records that begin with the same key. Such a place may also be in
-    another list of objects, inside a record or behind the records; then what is cut off is no
-    JSON, and shows it.
-    """
-    first = next(pieces, b"")
-    key = first[len(HEAD) : first.find(b":", len(HEAD)) + 1]
-    if not first.startswith(HEAD) or not re.fullmatch(rb'\{"\w+":', key):
-        whole = io.BytesIO()  # holds the text once, where a join would hold its pieces too
-        whole.writelines(itertools.chain([first], pieces))
-        yield whole.getvalue()
-        return
-    yield from cut(itertools.chain([first[len(HEAD) :]], pieces), HEAD, b"}," + key)
-
-
-def cut(pieces: Iterator[bytes], head: bytes, mark: bytes) -> Iterator[bytes]:
-    """
-    Cut JSON text between objects in a list, where *mark* is; the list begins with *pieces*.
-
-    Each cut gives a list; at the end comes what *head*, the text before the list, makes with the
-    rest.
-    """
-    held: list[bytes] = []  # since the last cut
-    latest = next(pieces, b"")
-    for following in pieces:  # so that the last piece is not cut
-        at = latest.rfind(mark)
-        if at < 0:
-            held.append(latest)
-        else:
-            yield b"".join([b"[", *held, latest[: at + 1], b"]"])
-            held = [latest[at + 2 :]]
-        latest = following
-    yield b"".join([head, *held, latest])
-
-
-def _join(bodies: list[bytes]) -> bytes:
-    """Undo the cuts."""
-    *lists, last = bodies
-    if not lists:
-        return last
-    return HEAD + b",".join([*(body[1:-1] for body in lists), last[len(HEAD) :]])
 
 
 def _documents(text: bytes, name: str) -> Iterator[list[Element]]:
@@ -300,14 +252,14 @@ def _documents(text: bytes, name: str) -> Iterator[list[Element]]:
             yield from _documents(document, name)
         return
     if text.lstrip()[:1] not in (b"{", b"["):
-        raise _no_log(text, name, "it is not JSON") from fault
+        raise _not_a_log(text, name, "it is not JSON") from fault
     if thing := recognise(text):
         raise LogError(name, f"is {thing}") from fault
     raise LogError(name, f"is cut off or damaged: {in_words(fault)}; fetch it again") from fault
 
 
-def _no_log(text: bytes, name: str, fault: str) -> LogError:
-    """Make the error of a log, named *name*, whose *text* is something else, or has a *fault*."""
+def _not_a_log(text: bytes, name: str, fault: str) -> LogError:
+    """Return the error for a *text*, named *name*, that is something else or has a *fault*."""
     thing = recognise(text)
     return LogError(name, f"is {thing}" if thing else f"is not a CloudTrail log: {fault}")
 
@@ -320,7 +272,7 @@ def _lines(lines: list[bytes], name: str) -> Iterator[list[Element]]:
         known = known or not all(each and _all_rejected(each) for each in found)
         yield list(itertools.chain.from_iterable(found))
     if not known:
-        raise _no_log(lines[0], name, f"none of its {len(lines):,} lines is a record")
+        raise _not_a_log(lines[0], name, f"none of its {len(lines):,} lines is a record")
 
 
 def _line(line: bytes, name: str) -> list[Element]:
@@ -354,16 +306,16 @@ def _is_json(text: bytes) -> bool:
 
 
 def _elements(text: bytes, name: str) -> list[Element]:
-    """Read one document of any form, element by element. `DecodeError` if it is no JSON."""
+    """Read one document of any form, element by element. `DecodeError` if it is not JSON."""
     text = mend(text)
     if LIST.match(text):
         return [_element(raw) for raw in _decode_list(text)]
     try:
         members = _read_members(text)
     except ValidationError as e:
-        raise _no_log(text, name, "it is neither an object nor a list") from e
+        raise _not_a_log(text, name, "it is neither an object nor a list") from e
     top = dict(members)
-    held = [key for key, _ in members if key in LISTS]
+    held = [key for key, _ in members if key in LISTS]  # with repetitions
     if RECORD_FIELDS & top.keys():
         held.append("the fields of a record")
     if len(held) > 1:
@@ -377,7 +329,7 @@ def _elements(text: bytes, name: str) -> list[Element]:
         return ["digest"]
     if held:
         return [_element(Raw(text))]
-    raise _no_log(text, name, "it is an object without Records")
+    raise _not_a_log(text, name, "it is an object without Records")
 
 
 def _read_members(text: bytes | Raw) -> list[tuple[str, Raw]]:
@@ -427,7 +379,7 @@ def _element(raw: Raw) -> Element:
         return Rejected("", f"is not a record: {in_words(e)}")
 
 
-def _fit(raw: Raw, kind: type[T]) -> T:
+def _fit(raw: Raw, kind: type[Fields]) -> Fields:
     """Decode an object whose fields may have any type: one that does not fit counts as absent."""
     given = msgspec.json.decode(raw, type=dict[str, Raw])
     fitting: dict[str, Any] = {}
@@ -438,7 +390,7 @@ def _fit(raw: Raw, kind: type[T]) -> T:
             fitting[field.name] = msgspec.json.decode(given[field.name], type=field.type)
             continue
         if field.name == "eventTime":
-            with contextlib.suppress(*UNREADABLE):  # a number is shown when the record is rejected
+            with contextlib.suppress(*UNREADABLE):  # a rejection shows the number
                 number = msgspec.json.decode(given[field.name], type=int | float)
                 fitting[field.name] = str(number)
         if isinstance(field.type, type) and issubclass(field.type, Struct):
@@ -448,7 +400,7 @@ def _fit(raw: Raw, kind: type[T]) -> T:
 
 
 def mend(text: bytes) -> bytes:
-    """Replace what is no character, invalid UTF-8 and lone surrogates, by U+FFFD."""
+    """Replace invalid UTF-8 and lone surrogates by U+FFFD, as neither are characters."""
     if not text.isascii():
         text = text.decode("utf-8", "replace").encode()
     if b"\\ud" in text or b"\\uD" in text:

@@ -41,7 +41,7 @@ UNKEPT: Final = frozenset({"eventType", "eventVersion"})
 
 
 def parse_fields(text: str) -> tuple[str, ...]:
-    """Read field names separated by commas, each once; unknown names are not refused here."""
+    """Return the field names in *text*, separated by commas, each once. They may be unknown."""
     return tuple(dict.fromkeys(field.strip() for field in text.split(",") if field.strip()))
 
 

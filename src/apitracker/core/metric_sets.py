@@ -11,6 +11,7 @@ from apitracker.core.counts import Counts
 from apitracker.core.fields import FIELDS
 from apitracker.core.selection import Selection, matcher, parse_where
 from apitracker.errors import UsageError
+from apitracker.settings import DEFAULTS
 
 USAGE: Final = "/Usage"  # behind a namespace: the place of counts that are not by API
 OVERFLOW: Final = "__other__"  # stands for the value that varies, beyond the budget of metrics
@@ -60,7 +61,7 @@ class MetricSet(Struct, frozen=True):
 
 
 API: Final = MetricSet(
-    "api", "API-COUNT", "eventName", ("awsRegion", "eventSource"), varies="eventName"
+    "api", DEFAULTS.namespace, "eventName", ("awsRegion", "eventSource"), varies="eventName"
 )
 SETS: Final = {
     each.name: each

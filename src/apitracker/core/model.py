@@ -1,4 +1,4 @@
-"""The values that flow: a Log is decoded into Calls; a Key says what counts tell apart."""
+"""The values that flow: a Log is decoded into Calls; a Key has the fields that the store keeps."""
 
 import hashlib
 from collections import Counter
@@ -9,11 +9,11 @@ from msgspec import Struct
 
 class Log(Struct, frozen=True):
     """
-    What was delivered as one piece: a log file, an S3 object, a subscription payload.
+    One delivered piece: a log file, an S3 object, a subscription payload.
 
-    The unit of work, of identity, of retry and of accounting. *id* is the SHA-256, in hex, of
-    what was delivered; *name* says where it was found and stands in every error about it. *body*
-    is the bytes of a file or an object, or the messages of a payload, a record each.
+    The unit of work, of identity, of retry and of accounting. *id* is the SHA-256 of the delivered
+    bytes, in hex; *name* is the place where it was found, and stands in every error about it.
+    *body* is the bytes of a file or an object, or the messages of a payload, a record each.
     """
 
     id: str
@@ -28,13 +28,13 @@ class Log(Struct, frozen=True):
 
 class Call(Struct, frozen=True, gc=False):
     """
-    One API call, as far as it is counted. An absent field is the empty string.
+    One record of API calls, as far as it is counted. An absent field is the empty string.
 
     *second* is eventTime in seconds since 1970 UTC. *readOnly* is ``true``, ``false`` or empty.
     *caller* is the role or user, never the session. *failed_without_code* marks a call that failed
     without an errorCode: a sign-in. *throttle_cause* is the cause that the errorMessage of a
     throttled call gives: ``aws`` if a request that AWS made caused it, else empty. *eventID* tells
-    a record from its duplicates. *calls* is how many calls the record stands for.
+    a record from its duplicates. *calls* is the number of calls that the record stands for.
     """
 
     second: int
@@ -73,7 +73,7 @@ class Key(NamedTuple):
 
 
 class Rejected(Struct, frozen=True):
-    """A record that could not be counted: its *place* in the log, and the *reason*."""
+    """A record that cannot be counted: its *place* in the log, and the *reason*."""
 
     place: str
     reason: str
@@ -83,8 +83,8 @@ class Decoded(Struct, frozen=True):
     """
     Every record of a log, each in exactly one place.
 
-    *calls* are counted; *duplicates* carry an eventID that stood in the log before; *skipped*
-    holds how many records there were of each kind that is no call; *rejected* are the rest.
+    *calls* are counted; *duplicates* have the eventID of an earlier record of the log; *skipped*
+    has the number of records of each kind that is not a call; *rejected* are the rest.
     """
 
     calls: list[Call]
@@ -94,5 +94,5 @@ class Decoded(Struct, frozen=True):
 
     @property
     def received(self) -> int:
-        """How many records there were."""
+        """The number of records."""
         return len(self.calls) + len(self.duplicates) + self.skipped.total() + len(self.rejected)

@@ -1,8 +1,8 @@
 """
 API names that carry the date of their API's version: UpdateFunctionCode20150331v2.
 
-Lambda and CloudFront write them, with a few names that carry none. Metrics and rules keep the name
-as the record has it; where a person asks for UpdateFunctionCode, its dated spellings are meant too.
+Lambda and CloudFront write most of their names so. Metrics and rules keep the name as the record
+has it; where a person asks for UpdateFunctionCode, its dated spellings are selected too.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Final
 
 CLOUDFRONT: Final = "cloudfront.amazonaws.com"
 DATED: Final = frozenset({CLOUDFRONT, "lambda.amazonaws.com"})
-"""The sources whose names may be dated, seen in records. No name in botocore's models is."""
+"""The eventSources with dated names in records. No name in botocore's models is dated."""
 
 _DATE: Final = re.compile(r"(?<=[A-Za-z])20\d\d(?:_\d\d_\d\d|\d{4}(?:v\d{1,2})?)\Z", re.ASCII)
 _DATE_GLOBS: Final = (
@@ -44,7 +44,7 @@ def spellings(source: str, name: str, date: str) -> tuple[str, ...]:
     Return the names by which CloudTrail may record the API *name* of the eventSource *source*.
 
     *date* is the one in the path of its requests, as ``2015-03-31``, or empty. Lambda adds ``v2``
-    to some dates and not to others, which only a record tells.
+    to some dates and not to others; only a record shows it.
     """
     if source not in DATED or not date:
         return (name,)

@@ -12,14 +12,16 @@ REAL: Final = "real"
 SYNTHETIC: Final = "synthetic"
 MIXED: Final = "mixed"
 
-VERSION: Final = "8"
+UUID_VERSION: Final = "8"
+UUID_LENGTH: Final = 36
 TAG: Final = b"sample".hex()
 
 
 def origin_of(event: str) -> str:
     """Return the origin of the call with this eventID."""
-    is_synthetic = event.endswith(TAG) and event[14:15] == VERSION and len(event) == 36  # noqa: PLR2004 - of a UUID
-    return SYNTHETIC if is_synthetic else REAL
+    # The version is the first digit of a UUID's third group: 8-4-4-4-12.
+    is_ours = event.endswith(TAG) and event[14:15] == UUID_VERSION and len(event) == UUID_LENGTH
+    return SYNTHETIC if is_ours else REAL
 
 
 def merge_origins(origins: Iterable[str]) -> str:

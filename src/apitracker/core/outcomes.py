@@ -1,10 +1,9 @@
 """
 How a call ended: ok, throttled, denied or failed, from its errorCode and its eventSource.
 
-*Throttled*: refused because of how often or how much was called just then; the same call later
-would pass. *Denied*: refused because of who called or the role and key they brought: no
-permission, credentials that do not hold, an account without the service. *Failed*: every other
-error, quotas and what is not found among them. *Ok*: no error.
+*Throttled*: too many or too large calls just then; the same call later would pass. *Denied*: the
+caller, role or key may not do it: no permission, credentials that do not hold, an account without
+the service. *Failed*: every other error, quotas and missing resources among them. *Ok*: no error.
 
 Outcomes are derived on reading, so better tables reclassify the past. Their sources: botocore
 1.44.5 (``retries/standard.py`` and the models of its services, named here as there), "Error codes
@@ -24,7 +23,7 @@ _ENDINGS = ("Exception", "Fault", "Error")
 
 # Words: a code that contains one belongs to a family that AWS names consistently.
 #
-# What is not there can neither be denied nor throttled: redshift's AuthorizationNotFound, EC2's
+# A missing resource can neither be denied nor throttled: redshift's AuthorizationNotFound, EC2's
 # InvalidRouteTableID.NotFound, S3's NoSuchBucket. These come first.
 _NOT_THERE = ("NotFound", "NoSuch")
 # Throttling (235 services), ThrottledClient (chime), RequestThrottled (sqs), KMS.Throttling and
@@ -78,7 +77,7 @@ _THROTTLED_CODES = frozenset(
     },
 )
 
-# Not here: what names a token or a permission that is not the caller's identity: ExpiredNextToken,
+# Not here: tokens and permissions that are not the caller's identity: ExpiredNextToken,
 # ExpiredIterator, ExpiredImportToken, AuthorizationPending (an SSO sign-in being polled),
 # AuthorizationAlreadyExists, OperationNotPermitted (ec2: a protected resource),
 # CloudTrailInvalidClientTokenId (a topic of a suspended account), NotOrganizationMasterAccount.
@@ -132,7 +131,7 @@ _DENIED_CODES = frozenset(
     },
 )
 
-# What a code means in one service only, by the first label of eventSource. LimitExceeded is a
+# Codes with a meaning in one service only, by the first label of eventSource. LimitExceeded is a
 # quota unless the service's model speaks of calls: in ce, lex and transcribe every operation
 # declares it, with HTTP 429 or "too many calls", and there is no other code for a throttle.
 # Where there is one (apigateway, securityhub, connect), LimitExceeded is a quota, 429 or not.
@@ -156,7 +155,7 @@ _REMEMBERED = 1024  # pairs of code and source; our sample trails have under a h
 
 def classify(errorCode: str, eventSource: str, *, failed_without_code: bool = False) -> str:  # noqa: N803
     """
-    Say how a call ended: one of OUTCOMES.
+    Return how a call ended: one of OUTCOMES.
 
     *failed_without_code* marks a call that failed although it has no errorCode: a sign-in.
     """
@@ -182,7 +181,7 @@ def _look_up(error: str, source: str) -> str:
 
 def _spelled_plainly(error: str) -> str:
     """
-    Strip all that is spelling, not meaning: HTTP status, sides, endings, what protocols may add.
+    Strip all that is spelling, not meaning: HTTP status, sides, endings, additions of protocols.
 
     Those name an error ``com.amazonaws.kms#ThrottlingException:http://…``; botocore's
     ``parsers.py`` takes the name out of it in the same way.

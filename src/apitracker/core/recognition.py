@@ -1,7 +1,7 @@
 """
-Recognise, by content and never by name, what is not a CloudTrail log, and word what parsers say.
+Recognise files that are not CloudTrail logs, by content, and reword the messages of parsers.
 
-It is asked only of logs that cannot be read: a wrong guess costs a message, not a count.
+Used only for logs that cannot be read: a wrong guess costs a message, not a count.
 """
 
 import re
@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-HEAD_BYTES: Final = 64 * 1024  # of a text: what is in it shows there
+HEAD_BYTES: Final = 64 * 1024  # of a text: enough to recognise it
 
 
 class _Form(NamedTuple):
-    """How a text of a form begins, and what to say of it."""
+    """A form of text: its beginning, and its name with the remedy."""
 
     beginning: re.Pattern[bytes]
     thing: str
@@ -43,7 +43,7 @@ _FORMS: Final = tuple(
             r"\xff\xfe|\xfe\xff|\0[\s{\[]|[\s{\[]\0",
             "text in UTF-16, as PowerShell writes it; convert it to UTF-8 first, with iconv",
         ),
-        (r'\s*(?:\[\s*)?"\s*\{\s*\\"', "records as JSON texts; unwrap them first, with jq -r"),
+        (r'\s*(?:\[\s*)?"\s*\{\s*\\"', "records as JSON texts; unwrap them first, with jq -r '.[]'"),
         (r"\s*<", "XML or HTML, perhaps an error instead of the log; fetch it again"),
         (r"H4sI[A-Za-z0-9+/=\s]*\Z", "gzip in base64; decode it first, with base64 -d"),
         (
@@ -57,7 +57,7 @@ _TEXT: Final = _Form(re.compile(rb"\s*[^\s{\[\"]\S*\s+\S"), "text, not JSON; lea
 
 
 class _Envelope(NamedTuple):
-    """The keys by which a form of JSON is known, and what to say of it."""
+    """A form of JSON: the keys that identify it, and its name with the remedy."""
 
     keys: frozenset[str]
     thing: str
@@ -67,7 +67,7 @@ _UNWRAP: Final = "take the records out of it first, with jq"
 _ENVELOPES: Final = tuple(
     _Envelope(frozenset(keys.split()), thing)
     for keys, thing in (
-        ("detail-type detail", f"an event of EventBridge; {_UNWRAP} .detail"),
+        ("detail-type detail", f"an event of EventBridge; {_UNWRAP} '.. | .detail? // empty'"),
         ("awslogs", "an event of a CloudWatch Logs subscription; name the trail's own files"),
         (
             "messageType logEvents",
@@ -99,9 +99,10 @@ _ENVELOPES: Final = tuple(
 
 def recognise(text: bytes) -> str:
     """
-    Name what *text*, a file's text from its beginning, is, and the way on.
+    Return the name of the form of *text*, the beginning of a file, and the remedy.
 
-    Empty if it may be a damaged CloudTrail log or is not known. What it returns goes behind "is".
+    Empty if it may be a damaged CloudTrail log or is not known. The result is worded to follow
+    "is".
     """
     head = text[:HEAD_BYTES]
     for form in _FORMS:
@@ -121,7 +122,7 @@ def _envelope(head: bytes) -> str:
 
 _TOKEN: Final = re.compile(rb'"((?:[^"\\]|\\.)*)(?:"(\s*:)?|\\?\Z)|[{}\[\]]', re.DOTALL)
 _OUTER: Final = frozenset({b"{", b"[{", b"{[{", b"{[[{"})
-_MOST_NESTED: Final = 100  # brackets: no form that is known here is nested deeper
+_MOST_NESTED: Final = 100  # brackets: no form above is nested deeper
 
 
 def _outer_keys(head: bytes) -> set[str]:
@@ -142,12 +143,12 @@ def _outer_keys(head: bytes) -> set[str]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Tell whether *head* is printable but for line ends and tabs; it may be cut in a character."""
+    """Return whether *head* is printable but for line ends and tabs, whole or not at its end."""
     text = head.decode("utf-8", "replace").rstrip("\ufffd")
     return all(c.isprintable() or c in "\r\n\t\f" for c in text)
 
 
-# --- what parsers say -----------------------------------------------------------------------------
+# --- messages of parsers ------------------------------------------------------------------------
 
 _AT_BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _MISMATCH: Final = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
@@ -165,7 +166,7 @@ _KINDS: Final = {
 
 
 def in_words(error: Exception) -> str:
-    """Say in plain words why JSON could not be read, as a clause: "it has no end"."""
+    """Word the reason why JSON cannot be read as a clause: "its JSON has no end"."""
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     if isinstance(error, UnicodeError):
@@ -182,7 +183,7 @@ def in_words(error: Exception) -> str:
 
 
 def _misfit(error: msgspec.ValidationError, said: str) -> str:
-    """Say what does not have the type that is wanted."""
+    """Word which value has the wrong type."""
     path = _PATH.search(said)
     where = path[1] if path and path[1] else "it"
     if mismatch := _MISMATCH.search(said):
@@ -190,11 +191,11 @@ def _misfit(error: msgspec.ValidationError, said: str) -> str:
         return f"{where} is {given} where {wanted} should be"
     if field := _FIELD.search(said):
         return f"{field[2]} is {'missing' if field[1].startswith('missing') else 'not known'}"
-    # What our own types say of a value stays as it is.
+    # Messages of our own types are kept as they are.
     ours = _PATH.sub("", said) if isinstance(error.__cause__, ValueError) else "a wrong value"
     return f"{where}: {ours}"
 
 
 def _kind(types: str) -> str:
-    """Name types as parsers do: ``array | null``."""
+    """Name the types that a parser writes as ``array | null``."""
     return " or ".join(dict.fromkeys(_KINDS.get(each, each) for each in types.split(" | ")))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final, cast
 
 import msgspec
 
@@ -20,7 +20,7 @@ from apitracker.core.documents import (
     UserIdentity,
     View,
     mend,
-    read,
+    read_elements,
     read_message,
 )
 from apitracker.core.fields import WIDTHS
@@ -31,7 +31,7 @@ from apitracker.core.selection import matcher
 from apitracker.core.times import EPOCH, SECOND
 from apitracker.errors import LogError
 
-# What CloudTrail calls records that are no API call: eventCategory, or eventType in old ones.
+# Records that are not API calls, by eventCategory, or by eventType in old ones.
 # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-aggregated-events.html
 # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-insights.html
 KINDS: Final = {
@@ -50,16 +50,16 @@ NOTICE: Final = ":"
 # Identity Center's users and WorkSpaces' smart cards, sso for Identity Center's portal.
 # https://docs.aws.amazon.com/singlesignon/latest/userguide/understanding-sign-in-events.html
 # https://docs.aws.amazon.com/workspaces/latest/adminguide/signin-events.html
-SIGN_IN: Final = frozenset({"signin", "sso", "workspaces"})
+SIGN_IN_SERVICES: Final = frozenset({"signin", "sso", "workspaces"})
 
-# A throttle that AWS caused itself has this errorCode of EC2, and these words in its errorMessage.
-# They are those of the page that names the metric; no record of such a throttle was seen.
+# A throttle that AWS caused itself has this errorCode of EC2 and these words in its errorMessage.
+# The words are those of the page that names the metric; we have seen no record of such a throttle.
 # https://docs.aws.amazon.com/ec2/latest/devguide/monitor.html
 LIMIT: Final = "RequestLimitExceeded"
 AWS_CAUSED: Final = re.compile("AWS operational issue|AwsTriggered" + LIMIT, re.IGNORECASE)
 
-SHARED: Final = "shared"  # kind of a record that is skipped: the caller's account has it too
-OWN: Final = "own"  # kind of a record that is skipped: tracking itself caused the call
+SHARED: Final = "shared"  # a kind of skipped record: the caller's account has one too
+OWN: Final = "own"  # a kind of skipped record: tracking itself caused the call
 OWN_NAMES: Final = frozenset(name for _, name in CALLS)
 _name = attrgetter("eventName")
 
@@ -87,18 +87,18 @@ def parts(
     own: Own | None = None,
 ) -> Iterator[Decoded]:
     """
-    Read *log*, a part at a time, in a part's memory: every record is in exactly one place.
+    Read *log* a part at a time, in the memory of a part. Every record is in exactly one place.
 
     gzip or plain; ``{"Records": […]}``, a list, JSON lines, one record alone, the output of
     LookupEvents, or several of these one behind the other. A record repeats another when both
     have the same eventID. A field that is absent, null or of another type counts as absent.
 
-    Where *fields* are given, other fields of the calls may be empty, but for the eventID. With
-    *recorded*, globs of account ids, a call that one of these accounts has made is skipped as
-    `SHARED` where another account got a record of it too: it counts in the caller's account. Calls
-    that tracking by *own* caused are skipped as `OWN`.
-    Count nothing before the last part has come: instead of it there is a `LogError` if the log is
-    not a CloudTrail log, is cut off, nested too deep, or longer than *max_bytes* when inflated.
+    With *fields*, other fields of the calls may be empty, but for the eventID. With *recorded*,
+    globs of account ids, a record of a call by one of these accounts that another account received
+    is skipped as `SHARED`: the call counts in its caller's account. Calls that tracking by *own*
+    caused are skipped as `OWN`.
+    Count nothing before the last part: instead of it there may be a `LogError`, if the log is not a
+    CloudTrail log, is cut off, nested too deep, or longer than *max_bytes* when inflated.
     """
     seen: set[str] = set()
     received = rejected = 0
@@ -108,7 +108,7 @@ def parts(
     kind = View if whole else Short if short else Record
     is_recorded = matcher("callerAccountId", recorded)
     try:
-        for elements in read(log, max_bytes=max_bytes, kind=kind):
+        for elements in read_elements(log, max_bytes=max_bytes, kind=kind):
             records = elements
             if own and _may_be_own(elements):
                 texts = messages and messages[received : received + len(elements)]
@@ -122,20 +122,21 @@ def parts(
     except RecursionError as e:
         raise LogError(log.name, "is nested too deep to be a CloudTrail log") from e
     if received and rejected == received and isinstance(log.body, bytes):
-        # It may be a list of other things than records.
+        # It may be a list of something else than records.
         thing = recognise(next(inflate(log.body, log.name, max_bytes=max_bytes)))
         if thing:
             raise LogError(log.name, f"is {thing}")
 
 
-REMEMBERED: Final = 100_000  # texts in each of the two memories: more than the seconds of a day
+REMEMBERED_TEXTS: Final = 100_000  # in each of the two caches: more than the seconds of a day
 
 
 IN_MINUTE: Final = {f"{second:02}Z": second for second in range(60)}
+"""The seconds of a minute, as the end of an eventTime."""
 
 
 class _Seconds(dict[str, int | None]):
-    """eventTime -> seconds since 1970, or None where it is no time; remembers the times."""
+    """eventTime -> seconds since 1970, or None if it is not a time; remembers the times."""
 
     FORM = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
@@ -144,13 +145,14 @@ class _Seconds(dict[str, int | None]):
         self._minutes: dict[str, int] = {}
 
     def __missing__(self, text: str) -> int | None:
+        # 2023-07-10T11:42: and 07Z
         minute, second = self._minutes.get(text[:17]), IN_MINUTE.get(text[17:])
         if minute is None or second is None:
             found = self._parse(text)
             if found is None or second is None:
                 return found
             minute = self._minutes[text[:17]] = found - second
-        if len(self) >= REMEMBERED:
+        if len(self) >= REMEMBERED_TEXTS:
             self.clear()
             self._minutes.clear()
         self[text] = minute + second
@@ -171,7 +173,7 @@ class _Callers(dict[str, str]):
     """
     An ARN or principalId -> the same without its session; remembers those of usual length.
 
-    An account's id is no name, as all in the account may have it: it gives the empty string.
+    An account's id names nobody, as all in the account may have it: it gives the empty string.
     """
 
     def __missing__(self, text: str) -> str:
@@ -186,7 +188,7 @@ class _Callers(dict[str, str]):
             caller = head if head.isalnum() and head.isupper() else text
             if head.isdigit():
                 caller = ""
-        if len(self) >= REMEMBERED:
+        if len(self) >= REMEMBERED_TEXTS:
             self.clear()
         if len(text) <= 2048:  # noqa: PLR2004 - an ARN's greatest length
             self[text] = caller
@@ -198,7 +200,7 @@ _CALLERS = _Callers()
 
 
 def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
-    """Put each record in its place. The loop is the hot path: a microsecond here is a third."""
+    """Put each record in its place. This loop is the hot path: a microsecond in it is a third."""
     calls: list[Call] = []
     duplicates: list[Call] = []
     skipped: Counter[str] = Counter()
@@ -255,15 +257,15 @@ def _sort(records: list[Element], seen: set[str], received: int) -> Decoded:
 
 
 def _fault(record: Record | Short) -> str:
-    """Say why *record* is not a call."""
+    """Return the reason why *record* is not a call."""
     if NOTICE in record.eventSource:
-        return f"is a notice of {record.eventSource[:40]}, and no call"
+        return f"is a notice of {record.eventSource[:40]}, not a call"
     text = record.eventTime[:40]
     return f"eventTime {text!r} is not a time" if text else "no eventTime"
 
 
 def _may_be_own(elements: list[Element]) -> bool:
-    """Whether any of *elements* has the name of an own call; most logs hold none."""
+    """Return whether any of *elements* has the name of an own call; most logs have none."""
     try:
         return not OWN_NAMES.isdisjoint(map(_name, elements))
     except AttributeError:  # not all are records
@@ -274,9 +276,9 @@ def _without_own(
     elements: list[Element], messages: list[str] | None, own: Own
 ) -> Iterator[Element]:
     """
-    Give *elements*, with `OWN` in place of the records of calls that tracking by *own* caused.
+    Return *elements*, with `OWN` in place of records of calls that tracking by *own* caused.
 
-    Where there are *messages*, one for each element, the elements may lack the fields that tell:
+    Where there are *messages*, one for each element, the elements may lack the fields that show it:
     few messages name the tracker, and those are read once more.
     """
     for at, element in enumerate(elements):
@@ -293,13 +295,14 @@ def _without_own(
 
 def _is_own(record: View, own: Own) -> bool:
     call = (record.eventSource, record.eventName)
+    caller = record.userIdentity.sessionContext.sessionIssuer.arn or _caller(record.userIdentity)
     details = (record.resources, record.requestParameters)
-    return is_own(call, _caller(record.userIdentity), details, own)
+    return is_own(call, caller, details, own)
 
 
 def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
     """
-    Whether *record* is another account's view of a call of an account that *is_recorded*.
+    Return whether *record* is another account's view of a call of an account that *is_recorded*.
 
     One action can be recorded for its caller and for the owner of the resource. The records have
     the same sharedEventID, an eventID each, and tell whose they are by recipientAccountId.
@@ -308,7 +311,7 @@ def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:
     if not isinstance(record, View) or not record.sharedEventID:
         return False
     caller, recipient = record.userIdentity.accountId, record.recipientAccountId
-    # A service that calls is in no account, and its call may be recorded nowhere else.
+    # A calling service is in no account, and its call may be recorded nowhere else.
     return bool(caller and recipient and caller != recipient and is_recorded(caller))
 
 
@@ -344,14 +347,14 @@ def _person(identity: UserIdentity) -> str:
 
 def _sign_in_failed(record: Record | Short) -> bool:
     """
-    Tell whether *record*, which has no errorCode, is a sign-in that failed.
+    Return whether *record*, without an errorCode, is a failed sign-in.
 
     It says Failure or Success in responseElements or serviceEventDetails, under whatever key.
     One that says neither has failed if it has an errorMessage.
     """
     if record.eventType != "AwsConsoleSignIn":
         service = record.eventSource.partition(".")[0]  # the same in every AWS partition
-        if service not in SIGN_IN:
+        if service not in SIGN_IN_SERVICES:
             return False
     said = [*_members(record.responseElements).values()]
     said += _members(record.serviceEventDetails).values()
@@ -361,24 +364,24 @@ def _sign_in_failed(record: Record | Short) -> bool:
 
 
 def _throttle_cause(record: Record | Short) -> str:
-    """Tell the cause that the errorMessage of a throttled call gives: "aws", or "" for none."""
+    """Return the cause in the errorMessage of a throttled call: "aws", or "" for none."""
     return "aws" if AWS_CAUSED.search(_text(record.errorMessage)) else ""
 
 
-def _members(raw: msgspec.Raw) -> dict[str, Any]:
+def _members(raw: msgspec.Raw) -> dict[str, object]:
     """Decode an object; anything else has no members."""
     value = _value(raw)
-    return value if isinstance(value, dict) else {}
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - JSON
-    """Return *value*, decoded where it is not yet, if it is a text, else the empty string."""
+def _text(value: object) -> str:
+    """Return *value*, decoded if need be, if it is a text, else the empty string."""
     if isinstance(value, msgspec.Raw):
         value = _value(value)
     return value if isinstance(value, str) else ""
 
 
-def _value(raw: msgspec.Raw) -> Any:  # noqa: ANN401 - JSON
+def _value(raw: msgspec.Raw) -> object:
     if raw is NOTHING:
         return None
     try:

@@ -1,9 +1,9 @@
-"""Which calls are asked for: a time from, a time until, and globs over fields."""
+"""Selections of calls: a time from, a time until, and globs over fields."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import translate
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -14,25 +14,25 @@ from apitracker.core.times import label, write
 from apitracker.errors import UsageError
 
 Globs: TypeAlias = Mapping[str, Sequence[str]]
-"""Fields, and the globs of which one has to match the whole value."""
+"""Globs by field; one of a field's globs has to match the whole value."""
 
 GLOB_LENGTH: Final = 2_048  # as long as an ARN can be; time and memory grow with its square
 
 GLOB_TOKEN: Final = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)  # as fnmatch divides a glob
-CLOSED: Final[dict[str, tuple[str, ...]]] = {
+KNOWN_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "outcome": tuple(OUTCOMES),
     "readOnly": ("true", "false", ""),
 }
-"""The fields that have a few known values, and these."""
+"""The values of the fields that have a few known ones."""
 EXAMPLES: Final = {field: write(field, 1_793_369_967) for field in WIDTHS}  # 2026-10-30T14:19:27Z
 
 
 class Selection(Struct, frozen=True):
     """
-    *since* and *until* are seconds since 1970 UTC, *until* is left out of the selection.
+    The calls from *since* to before *until*, in seconds since 1970 UTC, that match *where*.
 
-    *where* maps a field to globs: a call is selected when, for every field, one of them matches
-    the whole value. ``*`` is any text, ``?`` any character, ``[ab]`` either; case matters.
+    *where* maps a field to globs: a call matches if, for every field, one of them matches the
+    whole value. ``*`` is any text, ``?`` any character, ``[ab]`` either; case matters.
     """
 
     since: int | None = None
@@ -41,31 +41,31 @@ class Selection(Struct, frozen=True):
 
     @property
     def timed(self) -> bool:
-        """Whether it takes the time of a call, to the second, to tell if it is selected."""
+        """Whether the selection depends on the time of a call, to the second."""
         bounded = self.since is not None or self.until is not None
         return bounded or any(field in WIDTHS for field in self.where)
 
     def is_within(self, first: int, last: int) -> bool:
-        """Tell whether all times asked for lie between the seconds *first* and *last*, included."""
+        """Return whether all selected times are from *first* to *last*, both included."""
         if self.until is None:
-            return self.since is None  # else it is asked until now
+            return self.since is None  # else the selection goes on until now
         return (self.since is None or first <= self.since) and self.until <= last + 1
 
     def is_outside(self, first: int, last: int) -> bool:
-        """Tell whether no time asked for lies between the seconds *first* and *last*, included."""
+        """Return whether no selected time is from *first* to *last*, both included."""
         return (self.since is not None and last < self.since) or (
             self.until is not None and self.until <= first
         )
 
     def spans(self, second: int) -> bool:
-        """Tell whether *second* is not before *since* and is before *until*."""
+        """Return whether *second* is at or after *since* and before *until*."""
         return (self.since is None or self.since <= second) and (
             self.until is None or second < self.until
         )
 
     @property
     def plain(self) -> tuple[str, ...]:
-        """The other fields that it takes."""
+        """The other fields that the selection depends on."""
         return tuple(field for field in self.where if field not in WIDTHS)
 
 
@@ -74,12 +74,10 @@ ALL: Final = Selection()
 
 def parse_selection(since: int | None, until: int | None, where: Iterable[str]) -> Selection:
     """
-    Read which calls are asked for, of times in seconds since 1970 and ``FIELD=GLOB`` texts.
+    Return the selection for times in seconds since 1970 and ``FIELD=GLOB`` texts.
 
-    The name of an API selects its dated spellings too, here where a person asks: the rules of a
-    tracker do not.
-
-    `UsageError` if a text is none or can match nothing, or no time is left.
+    An API name selects its dated spellings too: a person asks here. A tracker's rules do not.
+    `UsageError` if a text is malformed or can match nothing, or no time is left.
     """
     if since is not None and until is not None and until <= since:
         ends = write("second", until), write("second", since)
@@ -92,7 +90,7 @@ def parse_selection(since: int | None, until: int | None, where: Iterable[str]) 
 
 
 def parse_where(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Read ``FIELD=GLOB`` texts. `UsageError` if one is none, or names no field."""
+    """Return the globs of ``FIELD=GLOB`` texts. `UsageError` if one is malformed."""
     where: dict[str, tuple[str, ...]] = {}
     for text in texts:
         field, equals, glob = text.partition("=")
@@ -111,7 +109,7 @@ def parse_where(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def is_utf_8(text: str) -> bool:
-    """Tell whether *text*, from the command line, was UTF-8: Python marks other bytes in it."""
+    """Return whether *text* of the command line was UTF-8. Python marks other bytes in it."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -120,7 +118,7 @@ def is_utf_8(text: str) -> bool:
 
 
 def require_possible(where: Mapping[str, Iterable[str]]) -> None:
-    """`UsageError` if one of the globs can match no value of its field."""
+    """Raise `UsageError` if one of the globs can match no value of its field."""
     for field, globs in where.items():
         for glob in globs:
             if glob.startswith("!"):
@@ -128,8 +126,8 @@ def require_possible(where: Mapping[str, Iterable[str]]) -> None:
                     f"{field}={glob}: ! does not negate: write what should match; "
                     f"{field}=?{glob[1:]} for a value that begins so"
                 )
-            if field in CLOSED and not any(map(matcher(field, [glob]), CLOSED[field])):
-                values = ", ".join(value or "nothing at all" for value in CLOSED[field])
+            if field in KNOWN_VALUES and not any(map(matcher(field, [glob]), KNOWN_VALUES[field])):
+                values = ", ".join(value or "nothing at all" for value in KNOWN_VALUES[field])
                 raise UsageError(f"{field}={glob}: matches none of its values: {values}")
             if field in WIDTHS and not _may_be_time(field, glob):
                 raise UsageError(
@@ -139,7 +137,8 @@ def require_possible(where: Mapping[str, Iterable[str]]) -> None:
 
 
 def _may_be_time(field: str, glob: str) -> bool:
-    """Tell whether *glob* matches any time as `write` writes them, digit by digit."""
+    """Return whether *glob* can match a time of *field*, as `write` writes it."""
+    # A run over the characters of a time: states are the places in the glob that are reached.
     tokens = GLOB_TOKEN.findall(glob)
     matches = [re.compile(translate(token)).match for token in tokens]
     states = _after_stars({0}, tokens)
@@ -154,7 +153,7 @@ def _may_be_time(field: str, glob: str) -> bool:
 
 
 def _after_stars(states: set[int], tokens: Sequence[str]) -> set[int]:
-    """Add the places in *tokens* that are reached without a character: a star may be nothing."""
+    """Add to *states* the places reached without a character: a star may match nothing."""
     found = set(states)
     for at in states:
         while at < len(tokens) and tokens[at] == "*":
@@ -163,14 +162,14 @@ def _after_stars(states: set[int], tokens: Sequence[str]) -> set[int]:
     return found
 
 
-def matcher(field: str, globs: Sequence[str]) -> Callable[[Any], bool]:
-    """Make the test of the values of *field*: does one of *globs* match?"""
+def matcher(field: str, globs: Sequence[str]) -> Callable[[Value], bool]:
+    """Return a function that tests whether one of *globs* matches a value of *field*."""
     patterns = [re.compile(translate(glob)) for glob in globs]
     return lambda value: any(pattern.match(label(field, value)) for pattern in patterns)
 
 
 def match_each(values: Sequence[Value], field: str, globs: Sequence[str]) -> Iterable[bool]:
-    """Tell for each of *values*, which are of *field*, whether one of *globs* matches it."""
+    """Return for each value of *field* whether one of *globs* matches it."""
     matches = matcher(field, globs)
     known = {value: matches(value) for value in set(values)}
     return map(known.__getitem__, values)

@@ -1,7 +1,7 @@
 """
 Rows as text: for people, for spreadsheets, for programs.
 
-Values come out of logs, and so from whoever called the API: none reaches a terminal with a
+Values come out of logs, and so from anybody who called the API: none reaches a terminal with a
 control character in it, nor a spreadsheet as a formula.
 """
 
@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from apitracker.core.fields import WIDTHS
 from apitracker.core.times import label
@@ -27,22 +27,20 @@ def lines(
     rows: Sequence[tuple[Cells, int]], fields: Sequence[str], form: str, number: str = "calls"
 ) -> Iterator[str]:
     """
-    Write *rows* of *fields*, and the *number* of each, in one of `FORMATS`.
-
-    As a rule that is how many calls a row stands for.
+    Write *rows* of *fields*, each with a number named *number*, in one of `FORMATS`.
     """
     return {"table": _table, "csv": _csv, "json": _json}[form](rows, fields, number)
 
 
 def printable(text: str) -> str:
-    """Write control, bidirectional and other unseen characters as escapes, like backslash x1b."""
+    """Write control, bidirectional and other invisible characters as escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-class _Cells(dict[Any, str]):
-    """The values of a field -> how they are written. There are fewer values than rows."""
+class _Cells(dict[object, str]):
+    """The values of a field -> their texts. There are fewer values than rows."""
 
     def __init__(self, field: str, write: Callable[[str], str]) -> None:
         super().__init__()
@@ -51,7 +49,7 @@ class _Cells(dict[Any, str]):
 
     def __missing__(self, value: object) -> str:
         text = label(self._field, value)
-        # A number that is no time is one in JSON too.
+        # A number that is not a time is a number in JSON too.
         plain = isinstance(value, int) and self._field not in WIDTHS
         self[value] = text = text if plain else self._write(text)
         return text
@@ -97,16 +95,16 @@ def _json(rows: Sequence[tuple[Cells, int]], fields: Sequence[str], number: str)
 
 
 def _quoted(text: str) -> str:
-    """Write *text* as a cell of CSV that no spreadsheet runs."""
+    """Write *text* as a cell of CSV that no spreadsheet takes for a formula."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow([_inert(printable(text)), ""])
-    return line.getvalue()[:-1]
+    return line.getvalue()[:-1]  # without the comma of the second, empty cell
 
 
 def _inert(text: str) -> str:
     """
-    Keep a spreadsheet from running *text*. A lone ``-`` is how CloudTrail says nothing.
+    Keep a spreadsheet from running *text*. A lone ``-`` is CloudTrail's empty value.
 
-    Where the comma is for decimals a semicolon is between cells: what follows one is a cell too.
+    Where the comma is for decimals, a semicolon is between cells: a formula may follow one too.
     """
     return text if text == "-" else _FORMULA.sub(r"\1'", text)

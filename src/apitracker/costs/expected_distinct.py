@@ -1,8 +1,8 @@
 """
-How many kinds of things there are, of which a sample has shown some.
+Expected number of distinct metrics in a month, of which a sample has shown some.
 
-In a short sample most of what is rare is missing. How much is, what was seen only once or twice
-tells: Chao2, the estimate that ecologists make of species from the traps in which each was found.
+A short sample misses most of the rare ones. Chao2 estimates how many from those that it has in one
+and in two units of time, as ecologists do it for species, from the traps that each was found in.
 
 R. K. Colwell et al., "Models and estimators linking individual-based and sample-based
 rarefaction, extrapolation and comparison of assemblages" (2012), Journal of Plant Ecology 5,
@@ -26,19 +26,18 @@ class Range(Struct, frozen=True):
 
 def expected_distinct(units: Iterable[int], sampled: int, whole: int) -> Range:
     """
-    Estimate how many kinds there are in *whole* units of time, of which *sampled* were looked at.
+    Estimate the number of distinct things in *whole* units of time, from *sampled* of these units.
 
-    *units* says of each kind that was seen in how many units it was, at least one.
+    *units* has, for each thing that was seen, the number of units that it was seen in.
 
-    - *low* is how many were seen.
-    - *likely* is what Chao2 expects in so many units. It takes what was not seen for about as
-      common as what was seen once, and so is rather too low.
-    - *high* is as though new kinds went on coming as they do at the end of the sample: each part
-      of time longer than the one before by the same factor adds the same factor of kinds. The
-      number seen once says how fast that is; by chance it may have been low.
+    - *low* is the number seen.
+    - *likely* is the number that Chao2 expects. It takes unseen things to be about as common as
+      those seen once, and so is rather too low.
+    - *high* is the number if new things go on coming as they do at the end of the sample: each part
+      of time longer than the one before by the same factor adds the same factor of things. The
+      number seen once tells how fast that is; by chance it may have been low.
 
-    All of it takes the whole for like the sample: of what comes once a month, a sample of a day
-    says nothing.
+    The whole is taken to be like the sample: a sample of a day says nothing of monthly things.
     """
     found = Counter(units)
     seen, once, twice = found.total(), found[1], found[2]

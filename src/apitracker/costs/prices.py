@@ -1,7 +1,7 @@
 """
-What AWS asks for what a tracker uses: prices.json, and over it a file of yours.
+Prices of AWS: prices.json, and over it a file of the user.
 
-Prices are list prices of one region, in dollars and before taxes, each with its source beside it.
+They are list prices of one region, in dollars and before taxes, each with its source beside it.
 """
 
 from decimal import Decimal
@@ -15,16 +15,16 @@ from msgspec import Struct
 from apitracker.core.recognition import in_words
 from apitracker.errors import UsageError
 
-TABLE: Final = Path(__file__).with_name("prices.json")
-DEAREST: Final = 1_000_000  # dollars: whatever is more is a slip
+PRICES_FILE: Final = Path(__file__).with_name("prices.json")
+DEAREST: Final = 1_000_000  # dollars: a higher price is a slip
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
     """
     The price of one thing.
 
-    A tier is up to which quantity in a month it goes, and the dollars for *per* so many *unit*; the
-    last one has no end. Of an account that has no other use for it, *free* costs nothing.
+    A tier is the monthly quantity that it ends at, None for the last one, and the dollars for *per*
+    of the *unit*. The first *free* units of an account and month cost nothing.
     """
 
     unit: str
@@ -35,7 +35,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
     def __post_init__(self) -> None:
-        """`ValueError` if it is no price."""
+        """`ValueError` if it is not a price."""
         *ends, last = (end for end, _ in self.tiers) if self.tiers else (0,)
         if last is not None or any(
             a is None or b is None or a >= b for a, b in pairwise([0, *ends])
@@ -47,7 +47,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"a price must be from 0 to {DEAREST:,} dollars")
 
     def cost(self, quantity: int | Decimal, *, after: int | Decimal = 0) -> Decimal:
-        """Say what *quantity* costs in dollars, in a month that has had *after* of it before."""
+        """Return the dollars for *quantity* more, in a month that has used *after* before."""
         cost = Decimal(0)
         begin, end = Decimal(after), Decimal(after + quantity)
         for upto, dollars in self.tiers:
@@ -62,7 +62,7 @@ class Prices(Struct, frozen=True, forbid_unknown_fields=True):
     """
     The prices of things by their names, as they were in *region* on the day *date*.
 
-    *rest* are those that a file of yours does not have, and that are the package's.
+    *rest* are the names that the user's file lacks, whose prices are the package's.
     """
 
     region: str
@@ -71,13 +71,14 @@ class Prices(Struct, frozen=True, forbid_unknown_fields=True):
     rest: tuple[str, ...] = ()
 
 
-def load(path: Path | None = None) -> Prices:
+def load_prices(path: Path | None = None) -> Prices:
     """
-    Read the package's prices; those in the file *path*, which may be some, replace them.
+    Return the package's prices, with those of the file *path* in their place.
 
-    `UsageError` if it cannot be read, holds something else, or a price of what is not known.
+    The file may have some of them. `UsageError` if it cannot be read, is not a table of prices, or
+    has one that the package does not know.
     """
-    table = msgspec.json.decode(TABLE.read_bytes(), type=Prices)
+    table = msgspec.json.decode(PRICES_FILE.read_bytes(), type=Prices)
     if path is None:
         return table
     try:
@@ -85,7 +86,9 @@ def load(path: Path | None = None) -> Prices:
     except OSError as e:
         raise UsageError(f"{path}: cannot be read: {e.strerror}") from e
     except (msgspec.DecodeError, UnicodeError) as e:
-        raise UsageError(f"{path}: is not a table of prices: {in_words(e)}; {TABLE} is one") from e
+        raise UsageError(
+            f"{path}: is not a table of prices: {in_words(e)}; {PRICES_FILE} is one"
+        ) from e
     for name in given.prices:
         if name not in table.prices:
             names = ", ".join(table.prices)

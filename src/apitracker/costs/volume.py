@@ -1,8 +1,8 @@
 """
-What a sample of calls comes to in a month: metrics, requests, payloads, bytes.
+Billed volume: the metrics, requests, payloads and bytes of a month, from a sample of its calls.
 
-What AWS does not say, and what cannot be known from records, is assumed here; docs/costs.md has
-each of it.
+AWS does not document all of it, and records do not show all of it. The assumptions are here, and
+docs/costs.md explains each.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from apitracker.core.balance import Balance
 from apitracker.core.compression import inflate
 from apitracker.core.counting import PartialCount, Query
 from apitracker.core.counts import Counts
-from apitracker.core.documents import HEAD
+from apitracker.core.cutting import HEAD
 from apitracker.core.fields import WIDTHS
 from apitracker.core.metric_sets import (
     ABSENT,
@@ -37,17 +37,17 @@ from apitracker.logs import sources
 from apitracker.logs.workers import ReadLog
 
 MINUTE, HOUR, DAY = WIDTHS["minute"], WIDTHS["hour"], WIDTHS["day"]  # in seconds
-MONTH: Final = 30 * DAY  # seconds, as AWS's own examples have it
-HOURS: Final = MONTH // HOUR
-BESIDE: Final = ("recipientAccountId", "eventCategory")  # of calls, beside what metrics take
-MANAGEMENT: Final = ("Management", "")  # old records do not say, and are of management events
+MONTH: Final = 30 * DAY  # seconds, as in AWS's own examples
+HOURS_A_MONTH: Final = MONTH // HOUR
+BESIDE: Final = ("recipientAccountId", "eventCategory")  # the fields of metrics
+MANAGEMENT: Final = ("Management", "")  # an old record does not say, and is of a management event
 
 # Neither is documented: how records come to a log group, and how they are cut into payloads.
 PAYLOAD_SECONDS: Final = MINUTE  # of one account and region in one payload
 PAYLOAD_CALLS: Final = 1_000
 FILE_SECONDS: Final = 300  # CloudTrail's: "about every 5 minutes" to S3
-RECORD_BYTES: Final = 1_300  # where it cannot be seen: real records have 1,274
-WEIGHED: Final = 16  # one log in so many is read again, to see how long records are
+RECORD_BYTES: Final = 1_300  # where none could be weighed: real records have 1,274
+WEIGHED: Final = 16  # one log in so many is read again, for the length of its records
 PREDECESSOR_DATUMS: Final = 20  # in one of its requests
 
 
@@ -65,19 +65,19 @@ class Span(Struct, frozen=True, rename="camel"):
 
     @property
     def seconds(self) -> int:
-        """How long it is; what is shorter than an hour is taken for one."""
+        """The length of the sample, an hour at least."""
         return max(self.last + 1 - self.first, HOUR)
 
     def month(self, number: float) -> int:
-        """Say how many in a month *number* in the sample come to, at the same pace."""
+        """Scale *number* in the sample up to a month, at the same pace."""
         return ceil(number * MONTH / self.seconds)
 
 
-class SetUsage(Struct, frozen=True, rename="camel"):
+class SetVolume(Struct, frozen=True, rename="camel"):
     """
-    A metric set in a month: its *metrics*, as far as the budget goes, and its *requests*.
+    A metric set in a month: its *metrics* within the budget, and its *requests*.
 
-    *sought* is how many metrics there would be without a budget. *calls* are those that it counts.
+    *sought* is the number of metrics without a budget. *calls* are those that it counts.
     *metric_hours* are the hours in which a metric has data, added up over all metrics, and
     *sought_hours* the same without a budget; *busiest_hour* is how many metrics had data in one
     hour of the sample.
@@ -93,8 +93,8 @@ class SetUsage(Struct, frozen=True, rename="camel"):
     requests: int
 
 
-class Usage(Struct, frozen=True, rename="camel"):
-    """What a month comes to. Those of the *predecessor* are of version 0.1.1."""
+class Volume(Struct, frozen=True, rename="camel"):
+    """The volume of a month. The fields of the *predecessor* are those of version 0.1.1."""
 
     calls: int
     management: int
@@ -103,7 +103,7 @@ class Usage(Struct, frozen=True, rename="camel"):
     claims: int
     files: int
     digests: int
-    sets: list[SetUsage]
+    sets: list[SetVolume]
     predecessor_metrics: Range
     predecessor_hours: int
     predecessor_requests: int
@@ -115,13 +115,13 @@ class Usage(Struct, frozen=True, rename="camel"):
 
 
 def make_query(metrics: MetricSelection, selection: Selection, max_bytes: int) -> Query:
-    """Return the query whose counts tell what publishing *metrics* costs."""
+    """Return the query for the counts that `measure` takes for *metrics*."""
     by = tuple(dict.fromkeys((*metrics.fields, *BESIDE)))
     return Query(by, selection, max_bytes)
 
 
 class Scale:
-    """Weighs the records of logs as these pass by, to find how many bytes a record has."""
+    """A scale for records: weighs some of the logs that pass by, and has the bytes of a record."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -140,15 +140,15 @@ class Scale:
 
     def _weigh(self, name: str, balance: Balance) -> None:
         try:
-            log = sources.read(name, max_bytes=self._max_bytes)
+            log = sources.fetch_log(name, max_bytes=self._max_bytes)
             if not isinstance(log.body, bytes):
                 return
             text = inflate(log.body, name, max_bytes=self._max_bytes)
             first = next(text, b"")
             size = len(first) + sum(map(len, text))
         except (LogError, SourceError, ServiceError):
-            return  # it was there a moment ago; another log will do
-        # Other forms have more in them than records, and so have logs with what is no call.
+            return  # it was read a moment ago; another log will do
+        # Only a log that holds nothing but calls, as CloudTrail writes it, tells their length.
         if first.startswith(HEAD) and not balance.skipped and not balance.rejected:
             self._bytes += size
             self._records += balance.received
@@ -161,7 +161,7 @@ class Scale:
 
 def measure(
     counts: Counts, metrics: MetricSelection, *, budget: int, record_bytes: int
-) -> tuple[Span, Usage]:
+) -> tuple[Span, Volume]:
     """
     Return the span of *counts*, of a `make_query`, and the volume of a month; at least one call.
 
@@ -178,31 +178,32 @@ def measure(
     files = _windows(management, FILE_SECONDS)
     predecessor = by_series(kept, API)
     predecessor_metrics = _sought(predecessor, span)
-    usage = Usage(
+    volume = Volume(
         calls=span.month(kept.calls),
         management=span.month(management.calls),
         record_bytes=record_bytes,
         payloads=span.month(sum(payloads.values())),
         claims=span.month(_holding(payloads, _windows(claimed))),
         files=span.month(len(files)),
-        digests=len({(account, region) for _, account, region in files}) * HOURS,
+        digests=len({(account, region) for _, account, region in files}) * HOURS_A_MONTH,
         sets=[
-            _set_usage(each, published, payloads, span=span, budget=budget) for each in metrics.sets
+            _set_volume(each, published, payloads, span=span, budget=budget)
+            for each in metrics.sets
         ],
         predecessor_metrics=predecessor_metrics,
         predecessor_hours=_hours(_hours_with_data(predecessor), span, predecessor_metrics.likely),
         predecessor_requests=span.month(_predecessor_requests(kept, payloads)),
     )
-    return span, usage
+    return span, volume
 
 
-Window = tuple[int, str, str]
-"""A part of time, an account and a region."""
+DeliveryWindow = tuple[int, str, str]
+"""A part of time, an account and a region: the records that CloudTrail delivers together."""
 
 
-def _windows(counts: Counts, seconds: int = PAYLOAD_SECONDS) -> Counter[Window]:
+def _windows(counts: Counts, seconds: int = PAYLOAD_SECONDS) -> Counter[DeliveryWindow]:
     """Count the calls of each part of time, account and region."""
-    found: Counter[Window] = Counter()
+    found: Counter[DeliveryWindow] = Counter()
     accounts, regions = counts.texts("recipientAccountId"), counts.texts("awsRegion")
     columns = zip(counts.times("second"), accounts, regions, counts.numbers, strict=True)
     for second, account, region, calls in columns:
@@ -217,32 +218,32 @@ def _of_set(metrics: MetricSet, counts: Counts) -> list[bool]:
     return [value in metrics.names for value in counts.texts(metrics.metric)]
 
 
-def _holding(payloads: Mapping[Window, int], calls: Mapping[Window, int]) -> int:
-    """Say how many *payloads* hold some of *calls*, at most."""
+def _holding(payloads: Mapping[DeliveryWindow, int], calls: Mapping[DeliveryWindow, int]) -> int:
+    """Return the number of *payloads* that hold some of *calls*, at most."""
     return sum(min(payloads[where], n) for where, n in calls.items())
 
 
-def _set_usage(
+def _set_volume(
     metrics: MetricSet,
     published: Counts,
-    payloads: Mapping[Window, int],
+    payloads: Mapping[DeliveryWindow, int],
     *,
     span: Span,
     budget: int,
-) -> SetUsage:
+) -> SetVolume:
     counts = by_series(published, metrics)
     hours = _hours_with_data(counts)
     sought = _sought(counts, span)
-    beyond = _beyond(counts, budget)
-    bounded = _bounded(sought, {series for series, _ in counts}, beyond, metrics, budget)
+    overflow = _overflow(counts, budget)
+    bounded = _bounded(sought, {series for series, _ in counts}, overflow, metrics, budget)
     mine = published.only(_of_set(metrics, published))
-    # A payload has a batch of each set: no more metrics than calls. What is beyond the budget of
-    # the set api is in another namespace, and so in a batch of its own.
+    # A payload has a batch of each set: no more metrics than calls. Overflow of the set
+    # api is in another namespace, and so in a batch of its own.
     parts = [mine]
-    if beyond and overflow_set(metrics) != metrics:
-        apart = [each in beyond for each in _series(mine, metrics)]
-        parts = [mine.only([not each for each in apart]), mine.only(apart)]
-    return SetUsage(
+    if overflow and overflow_set(metrics) != metrics:
+        over = [each in overflow for each in _series(mine, metrics)]
+        parts = [mine.only([not each for each in over]), mine.only(over)]
+    return SetVolume(
         metrics.name,
         calls=span.month(mine.calls),
         metrics=bounded,
@@ -269,17 +270,17 @@ def _hours_with_data(counts: SeriesCounts) -> set[tuple[Series, int]]:
 
 def _hours(hours: set[tuple[Series, int]], span: Span, metrics: int) -> int:
     """Return the *hours* of a month: at most all of them for each of so many *metrics*."""
-    return min(span.month(len(hours)), metrics * HOURS)
+    return min(span.month(len(hours)), metrics * HOURS_A_MONTH)
 
 
 def _sought(counts: SeriesCounts, span: Span) -> Range:
-    """Return how many metrics a month has of which *counts* has some."""
+    """Return the number of metrics of a month, from the *counts* of some of them."""
     unit = HOUR if ceil(span.seconds / HOUR) >= DAY // HOUR else MINUTE
     seen = Counter(series for series, _ in {(series, second // unit) for series, second in counts})
     return expected_distinct(seen.values(), ceil(span.seconds / unit), MONTH // unit)
 
 
-def _beyond(counts: SeriesCounts, budget: int) -> set[Series]:
+def _overflow(counts: SeriesCounts, budget: int) -> set[Series]:
     """Return the series first seen after *budget* others."""
     in_time = sorted(counts, key=lambda key: key[1])  # by second, else in the order of the counts
     series = dict.fromkeys(series for series, _ in in_time)
@@ -287,29 +288,29 @@ def _beyond(counts: SeriesCounts, budget: int) -> set[Series]:
 
 
 def _bounded(
-    sought: Range, seen: set[Series], beyond: set[Series], metrics: MetricSet, budget: int
+    sought: Range, seen: set[Series], overflow: set[Series], metrics: MetricSet, budget: int
 ) -> Range:
     """
-    Return how many metrics a *budget* leaves, with those that stand for what is *beyond* it.
+    Return the number of metrics that a *budget* leaves, those of the *overflow* included.
 
     A series that has not been *seen* may stand beside any that was.
     """
     most = overflow_budget(budget)
 
-    def bounded(number: int, beyond: set[Series]) -> int:
+    def bounded(number: int, overflow: set[Series]) -> int:
         if number <= budget:
             return number
-        standing = {overflow_series(series, metrics) for series in beyond}
+        standing = {overflow_series(series, metrics) for series in overflow}
         names = {series.name for series in standing} if len(standing) > most else ()
         return budget + min(len(standing), most) + len(names)
 
     high = bounded(sought.high, seen)
-    known = bounded(sought.low, beyond)
-    return Range(known, known if beyond else bounded(sought.likely, seen), high)
+    known = bounded(sought.low, overflow)
+    return Range(known, known if overflow else bounded(sought.likely, seen), high)
 
 
-def _predecessor_requests(counts: Counts, payloads: Mapping[Window, int]) -> int:
-    """Return how many requests version 0.1.1 makes, with a datum for each metric and second."""
+def _predecessor_requests(counts: Counts, payloads: Mapping[DeliveryWindow, int]) -> int:
+    """Return the requests of version 0.1.1, with a datum for each metric and second."""
     datums = counts.by(("second", "recipientAccountId", "awsRegion", "eventName", "eventSource"))
     each = _windows(Counts(datums.fields, dict.fromkeys(datums.rows, 1)))
     return sum(max(payloads[where], ceil(n / PREDECESSOR_DATUMS)) for where, n in each.items())

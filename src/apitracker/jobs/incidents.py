@@ -1,4 +1,4 @@
-"""Incidents in log files: they are found in a store that is made for that, and deleted."""
+"""Find incidents in log files, in a store that is made for it and deleted."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,13 +7,20 @@ from tempfile import TemporaryDirectory
 from msgspec.structs import replace
 
 from apitracker.core.balance import Balance, add_up
-from apitracker.core.fields import WIDTHS
+from apitracker.core.counting import Query
+from apitracker.core.fields import UNKEPT, WIDTHS
 from apitracker.core.selection import Selection
-from apitracker.jobs.ingest import ingest
+from apitracker.jobs.ingest import ingest, ingest_query
 from apitracker.logs.workers import ReadLog
-from apitracker.store import queries
 from apitracker.store.database import Store
-from apitracker.store.incidents import Incident
+from apitracker.store.incidents import Incident, query_incidents
+from apitracker.store.queries import total
+
+
+def incident_query(selection: Selection, max_bytes: int) -> Query:
+    """Return the query for logs that incidents of *selection* are to be found in."""
+    unkept = {field: globs for field, globs in selection.where.items() if field in UNKEPT}
+    return replace(ingest_query(max_bytes), selection=Selection(where=unkept))
 
 
 def find_incidents(
@@ -22,15 +29,17 @@ def find_incidents(
     """
     Return the incidents of calls that ended with *outcome* in the logs of *stream*.
 
-    The logs were read for an `ingest_query`. The balance says how many records are not of the times
-    of *selection*; the other fields of it only choose which of the calls are refused calls.
+    The logs were read for an `incident_query`. Times of *selection*, and fields that a store does
+    not keep, select all calls, and the balance says how many are not selected; its other fields
+    select among the refused calls alone.
     """
-    times = {field: globs for field, globs in selection.where.items() if field in WIDTHS}
-    timed = Selection(selection.since, selection.until, times)
+    kept = {field: globs for field, globs in selection.where.items() if field not in UNKEPT}
+    times = {field: globs for field, globs in kept.items() if field in WIDTHS}
     with TemporaryDirectory(prefix="apitracker-") as folder:
         store = Store(Path(folder) / "incidents.duckdb")
         balance = add_up(ingest(stream, store, mix=True))
         with store.reading() as db:
-            found = queries.incidents(db, outcome, None, selection)
-            selected = queries.totals(db, timed).calls if timed.timed else balance.counted
+            found = query_incidents(db, outcome, None, replace(selection, where=kept))
+            selected = total(db, replace(selection, where=times)).calls
+    # Every record stands for one call as yet, so that the difference is a number of records.
     return found, replace(balance, not_selected=balance.counted - selected)

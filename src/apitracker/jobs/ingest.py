@@ -1,4 +1,4 @@
-"""Ingest: the counts of logs go into the store, a batch of logs at a time."""
+"""Ingest logs: add their counts to the store, a batch of logs at a time."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,14 +9,14 @@ from apitracker.core.counting import PartialCount, Query
 from apitracker.core.model import Key
 from apitracker.logs.sources import Found
 from apitracker.logs.workers import ReadLog
-from apitracker.store.database import Store
+from apitracker.store.database import KnownPlace, Store
 
 BATCH_EVENTS: Final = 250_000  # enough that opening the store costs little beside reading them
-BATCH_SECONDS: Final = 2.0  # others see what was read after this long
+BATCH_SECONDS: Final = 2.0  # until others see the logs that were read
 
 
 def ingest_query(max_bytes: int) -> Query:
-    """Return the query whose counts the store keeps."""
+    """Return the query for the counts that the store keeps."""
     return Query(Key._fields, max_bytes=max_bytes)
 
 
@@ -24,11 +24,11 @@ def skip_known(stream: Iterable[Found | Balance], store: Store) -> Iterator[Foun
     """
     Return *stream* with a balance for each log that was ingested before and has not changed.
 
-    So is each log that could not be read, as long as it is of no use to try again.
+    A log that could not be read has one too, as long as it is of no use to try again.
     """
     known = store.known()
     for each in stream:
-        place = (each.path, each.etag) if isinstance(each, Found) and each.etag else None
+        place = KnownPlace(each.path, each.etag) if isinstance(each, Found) and each.etag else None
         if place in known.read:
             yield Balance(known=1)
         elif place in known.unread:
@@ -43,8 +43,8 @@ def ingest(
     """
     Add the logs of *stream* to *store*, and return their balances as they are added.
 
-    Each batch is added whole or not at all, so whatever ends this, a second run completes it. A
-    store that is not there is made when the first log has been read. *mix* is that of `Store.add`.
+    Each batch is added whole or not at all: whenever this ends, a second run completes it. A store
+    that is not there is made when the first log has been read. *mix* is that of `Store.add`.
     """
     batch: list[ReadLog] = []
     events = 0

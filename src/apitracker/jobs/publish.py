@@ -1,4 +1,4 @@
-"""Counts of log files are published at once: batches that can be gone on with after a failure."""
+"""Publish: the counts of logs go to CloudWatch in batches; a run that stops can be resumed."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -6,26 +6,47 @@ from typing import Final
 
 from msgspec import Struct
 
+from apitracker.core.balance import Balance
+from apitracker.core.counting import Query, merge
 from apitracker.core.datums import Datum, split_by_age
+from apitracker.core.own_calls import Own
+from apitracker.core.selection import Selection
 from apitracker.errors import ServiceError, UsageError
+from apitracker.logs.workers import ReadLog, results
+from apitracker.settings import Settings
 from apitracker.tracker.put_metric_data import (
     Batch,
     Published,
     UnpublishedError,
     fingerprint,
+    plan,
     publish,
 )
 from apitracker.tracker.retries import Clock, Poster
+from apitracker.tracker.tracking import select_metrics
 
-BATCH_SECONDS: Final = 120.0  # of patience with one batch, its retries included
+SECONDS_PER_BATCH: Final = 120.0  # of patience with one batch, its retries included
 
 
 class InterruptedRunError(ServiceError):
     """Not all batches could be published; the message says which, and how to go on."""
 
 
+class CountedBatches(Struct, frozen=True):
+    """
+    The calls of logs, cut into batches.
+
+    *excluded* are counted calls that a rule keeps from being published. *balance* accounts for
+    every record.
+    """
+
+    batches: list[Batch]
+    excluded: int
+    balance: Balance
+
+
 class Outlook(Struct, frozen=True):
-    """What would become of batches now: *late* is what CloudWatch would refuse for its time."""
+    """The share of batches that CloudWatch would take now; *late* datums are out of its time."""
 
     batches: int
     datums: int
@@ -33,8 +54,37 @@ class Outlook(Struct, frozen=True):
     late: list[Datum]
 
 
-def outlook(batches: Iterable[Batch], now: float) -> Outlook:
-    """Say what would be sent at *now*, in seconds since 1970."""
+def publish_query(selection: Selection, settings: Settings) -> Query:
+    """
+    Return the query that logs are read for before `count_batches`.
+
+    Calls that the tracker made in order to track are skipped.
+    """
+    return Query(
+        select_metrics(settings).fields,
+        selection,
+        settings.max_log_bytes,
+        recorded=tuple(settings.recorded.split()),
+        own=Own.of(settings),
+    )
+
+
+def count_batches(
+    stream: Iterable[ReadLog | Balance], selection: Selection, settings: Settings
+) -> CountedBatches:
+    """
+    Count the logs of *stream*, and cut their calls into batches as *settings* say.
+
+    The logs were read for the `publish_query` of *selection*. The same logs, selection and settings
+    give the same batches.
+    """
+    counts, balance = merge(results(stream), publish_query(selection, settings))
+    planned = plan(counts, select_metrics(settings))
+    return CountedBatches(planned.batches, planned.excluded, balance)
+
+
+def look_ahead(batches: Iterable[Batch], now: float) -> Outlook:
+    """Return the outlook of sending *batches* at *now*, in seconds since 1970."""
     sent, datums, calls = 0, 0, 0
     late: list[Datum] = []
     for batch in batches:
@@ -48,7 +98,7 @@ def outlook(batches: Iterable[Batch], now: float) -> Outlook:
 
 def batches_done(resume: str, batches: Sequence[Batch]) -> int:
     """
-    Say how many of *batches* were published before, by what an `InterruptedRunError` run told.
+    Return how many of *batches* an earlier run published, by the *resume* text that it printed.
 
     `UsageError` if that run had other batches: to publish some of them again counts them twice.
     """
@@ -62,14 +112,14 @@ def batches_done(resume: str, batches: Sequence[Batch]) -> int:
 
 
 def parse_resume(resume: str) -> tuple[str, int]:
-    """Read the ``FINGERPRINT:BATCHES`` of an `InterruptedRunError`. `UsageError` if it is none."""
+    """Read the ``FINGERPRINT:BATCHES`` of an `InterruptedRunError`. `UsageError` for other text."""
     found = re.fullmatch(r"([0-9a-f]{12}):(\d{1,9})", resume)
     if not found:
         raise UsageError(f"{resume}: give what the stopped run printed, as 0123456789ab:17")
     return found[1], int(found[2])
 
 
-def send(
+def send_batches(
     batches: Sequence[Batch],
     poster: Poster,
     clock: Clock,
@@ -78,14 +128,14 @@ def send(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Published:
     """
-    Publish *batches* from number *begin* on, one after the other; *progress* is told how many.
+    Publish *batches* from number *begin* on, one by one; *progress* is called with their number.
 
-    `InterruptedRunError` if one could not be sent within `BATCH_SECONDS`.
+    `InterruptedRunError` if one could not be sent within `SECONDS_PER_BATCH`.
     """
     published = Published()
     for number, batch in enumerate(batches[begin:], begin):
         try:
-            one = publish([batch], poster, clock, deadline=clock.now() + BATCH_SECONDS)
+            one = publish([batch], poster, clock, deadline=clock.now() + SECONDS_PER_BATCH)
         except UnpublishedError as e:
             raise InterruptedRunError(
                 f"{_stopped(number, len(batches), published)}{_doubt(number + 1, e)}; "
@@ -98,7 +148,7 @@ def send(
 
 
 def _doubt(number: int, fault: UnpublishedError) -> str:
-    """Say what is not known of batch *number*, or nothing."""
+    """Return the doubt about batch *number* in words, or nothing."""
     if fault.published.requests:
         return f", and a part of batch {number:,}, which will count twice"
     if fault.in_doubt or fault.published.in_doubt:

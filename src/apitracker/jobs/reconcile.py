@@ -1,27 +1,38 @@
 """
-What happened, by the trail's own files, against what was published, by CloudWatch's sums.
+Reconcile: compare the calls in the trail's own files with CloudWatch's sums.
 
-What is missing can be published: events that CloudTrail never sends to CloudWatch Logs, or that
-passed by while a subscription filter was disabled. What there is too much of, from an event in two
-payloads, stays: CloudWatch takes nothing back.
+Missing calls can be published: events that CloudTrail never sends to CloudWatch Logs, or that
+passed by while a subscription filter was disabled. Calls that are too many, from an event in two
+payloads, stay: CloudWatch takes nothing back.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from enum import Enum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from apitracker import aws as clients
-from apitracker.aws import Client, Metric, RefusedError
+from apitracker.aws import Client, RefusedError
 from apitracker.core.datums import NEWEST, Datum
-from apitracker.core.metric_sets import API, OVERFLOW, USAGE
-from apitracker.errors import ServiceError
-from apitracker.jobs.publish import BATCH_SECONDS, InterruptedRunError
-from apitracker.operations import deployment as stacks
-from apitracker.operations import top_ups as notes
-from apitracker.operations.top_ups import Key, Note, Notes
+from apitracker.core.metric_sets import API, OVERFLOW, USAGE, parse_names
+from apitracker.core.selection import Selection, parse_selection
+from apitracker.errors import ServiceError, UsageError
+from apitracker.jobs.publish import SECONDS_PER_BATCH, InterruptedRunError
+from apitracker.operations.cloudwatch import Metric, get_sums, list_metrics, metrics_per_request
+from apitracker.operations.deployment import MakeClient, NotDeployedError, find
+from apitracker.operations.top_ups import (
+    TOP_UPS_AT_ONCE,
+    MetricMinute,
+    TopUpRecord,
+    TopUpRecords,
+    read_top_ups,
+    withdraw_top_ups,
+    write_top_ups,
+)
+from apitracker.settings import Settings
 from apitracker.tracker.put_metric_data import (
     Batch,
     Published,
@@ -31,66 +42,69 @@ from apitracker.tracker.put_metric_data import (
 )
 from apitracker.tracker.retries import Clock, Poster
 
-MINUTE: Final = 60
+MINUTE_SECONDS: Final = 60
 # Minutes are kept for 15 days; an hour less, so that none gets too old while they are asked for.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 READABLE: Final = 15 * 86_400 - 3_600  # seconds before now
 # For each metric that is asked for: https://aws.amazon.com/cloudwatch/pricing
-DOLLARS: Final = 0.01 / 1_000
+DOLLARS_PER_METRIC: Final = 0.01 / 1_000
 # "At least 48 hours" until data of more than a day ago are shown.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
-SHOWN: Final = 72 * 3_600  # seconds in which what was sent is waited for: a day to spare
+VISIBLE: Final = 72 * 3_600  # seconds until sent calls have to be visible: a day to spare
 # CloudTrail delivers late, and Lambda goes on trying for six hours with an event.
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
 EXPECTED: Final = 6 * 3_600  # seconds in which the tracker itself may still publish a call
 
-MISSING: Final = "missing"
-TOO_MANY: Final = "too many"
-SENT: Final = "sent, not visible yet"
-AMONG_OTHERS: Final = f"in {OVERFLOW}"
-WHATS: Final = (MISSING, TOO_MANY, SENT, AMONG_OTHERS)
+DIFFERENCE_FIELDS: Final = ("minute", *API.fields[:-1], "what", "happened", "published")
+"""The columns of a `Difference`, beside the difference itself: the set `API` ends in a second."""
 
-FIELDS: Final = ("minute", *API.fields[:-1], "what", "happened", "published")
-"""The columns of a difference, beside the difference itself."""
+
+class DifferenceKind(Enum):
+    """The kinds of differences, by their names in a table."""
+
+    MISSING = "missing"
+    TOO_MANY = "too many"
+    SENT = "sent, not visible yet"
+    IN_OVERFLOW = f"in {OVERFLOW}"
 
 
 class Difference(Struct, frozen=True):
     """
-    A metric's minute of which as many *calls* are *what*: missing, too many, and so on.
+    Calls of one *kind* in one metric's minute.
 
     *happened* and *published* are all calls of that minute.
     """
 
-    key: Key
-    what: str
+    minute: MetricMinute
+    kind: DifferenceKind
     calls: int
     happened: int
     published: int
 
     @property
     def row(self) -> tuple[tuple[object, ...], int]:
-        """The values of `FIELDS`, and by how much more was published than happened."""
-        calls = self.calls if self.what == TOO_MANY else -self.calls
-        return (*self.key, self.what, self.happened, self.published), calls
+        """The values of `DIFFERENCE_FIELDS`, and by how much more was published than happened."""
+        calls = self.calls if self.kind is DifferenceKind.TOO_MANY else -self.calls
+        return (*self.minute, self.kind.value, self.happened, self.published), calls
 
 
 class Comparison(Struct, frozen=True):
     """
-    What a comparison finds: the *equal* calls, and the *differences* by minute and metric.
+    The *equal* calls, and the *differences* by minute and metric.
 
-    What happened = equal + missing + sent + among others.
+    The calls that happened = equal + missing + sent + in the overflow.
     """
 
     equal: int
     differences: list[Difference]
 
-    def calls(self, what: str) -> int:
-        """How many calls are *what*."""
-        return sum(each.calls for each in self.differences if each.what == what)
+    def calls(self, kind: DifferenceKind) -> int:
+        """Return how many calls are of *kind*."""
+        return sum(each.calls for each in self.differences if each.kind is kind)
 
 
-class Asking(Struct, frozen=True):
-    """What CloudWatch is to be asked: the minutes of *metrics* from *start* to before *end*."""
+class SumsQuery(Struct, frozen=True):
+    """The question to CloudWatch: the minutes of *metrics* from *start* to before *end*."""
 
     metrics: list[Metric]
     start: int
@@ -98,31 +112,31 @@ class Asking(Struct, frozen=True):
 
     @property
     def requests(self) -> int:
-        """How many requests that takes."""
-        return -(-len(self.metrics) // clients.fitting(MINUTE, self.start, self.end))
+        """How many requests it takes."""
+        return -(-len(self.metrics) // metrics_per_request(MINUTE_SECONDS, self.start, self.end))
 
     @property
     def dollars(self) -> float:
-        """What AWS wants for it. Each metric is asked for once, as that is what costs."""
-        return len(self.metrics) * DOLLARS
+        """Its price: each metric is requested once, and paid for."""
+        return len(self.metrics) * DOLLARS_PER_METRIC
 
 
-class Sums(Struct, frozen=True):
-    """What CloudWatch has: calls by API, and those that are counted together as others."""
+class PublishedCalls(Struct, frozen=True):
+    """CloudWatch's calls: *by_api*, and those in the *overflow* of the budget."""
 
-    published: dict[Key, int]
-    others: dict[Key, int]
+    by_api: Mapping[MetricMinute, int]
+    overflow: Mapping[MetricMinute, int]
 
 
-class Memory(Struct, frozen=True):
-    """What was sent before, as *kept* says; None is that nothing remembers it."""
+class SentBefore(Struct, frozen=True):
+    """The top-ups that earlier runs sent, as *records* keep them, or None if there are none."""
 
-    kept: Notes | None = None
-    found: dict[Key, Note] = {}
+    records: TopUpRecords | None = None
+    found: Mapping[MetricMinute, TopUpRecord] = {}
 
-    def coming(self, now: float) -> dict[Key, int]:
-        """Give the totals of minutes that CloudWatch need not show yet at *now*."""
-        return {each: note.total for each, note in self.found.items() if now - note.at < SHOWN}
+    def not_visible(self, now: float) -> dict[MetricMinute, int]:
+        """Return the totals of minutes that CloudWatch need not show yet at *now*."""
+        return {each: top.total for each, top in self.found.items() if now - top.at < VISIBLE}
 
 
 class TopUp(Struct, frozen=True):
@@ -132,82 +146,167 @@ class TopUp(Struct, frozen=True):
     total: int
 
     @property
-    def key(self) -> Key:
+    def minute(self) -> MetricMinute:
         """The metric and the minute."""
-        return key(self.datum)
+        return minute_of(self.datum)
+
+
+class Reconciled(Struct, frozen=True):
+    """
+    The result of reconciling.
+
+    *top_ups* are the datums to send so that nothing is missing; *fresh* are missing calls that the
+    tracker itself may still publish. *unknown* is the reason why earlier top-ups are not known.
+    """
+
+    comparison: Comparison
+    sent_before: SentBefore
+    top_ups: list[TopUp]
+    fresh: int
+    unknown: str = ""
+
+
+# --- the job ------------------------------------------------------------------------------------
+
+
+def comparable_settings(settings: Settings) -> Settings:
+    """Return *settings* with the set `API` alone. `UsageError` if the tracker leaves it out."""
+    if API.name not in parse_names(settings.metrics):
+        raise UsageError("the metric set api is compared, which APITRACKER_METRICS leaves out")
+    return replace(settings, metrics=API.name)
+
+
+def whole_minutes(since: int | None, until: int | None) -> Selection:
+    """Select the whole minutes from *since* to *until*. `UsageError` if there are none."""
+    since = None if since is None else -(-since // MINUTE_SECONDS) * MINUTE_SECONDS
+    until = None if until is None else until // MINUTE_SECONDS * MINUTE_SECONDS
+    return parse_selection(since, until, ())
+
+
+def reconcile_calls(  # noqa: PLR0913 - the calls, with what they are compared, and how
+    happened: Mapping[MetricMinute, Datum],
+    namespace: str,
+    tracker: str,
+    client: MakeClient,
+    clock: Clock,
+    *,
+    is_named: bool,
+    publishing: bool,
+    announce: Callable[[SumsQuery], None] = lambda _: None,
+) -> Reconciled:
+    """
+    Compare the calls that *happened* with CloudWatch's sums in *namespace*.
+
+    *announce* is called before CloudWatch is asked, which costs money. The ledger of *tracker*
+    knows earlier top-ups: *is_named* requires that this tracker exists, *publishing* that its
+    ledger can be read. `ServiceError` if AWS cannot be asked.
+    """
+    cloudwatch = client("cloudwatch")
+    query = plan_sums_query(happened, namespace, cloudwatch)
+    announce(query)
+    published = get_published_calls(query, namespace, cloudwatch)
+    before, unknown = SentBefore(), ""
+    if lacking := find_lacking(happened, published):
+        try:
+            before = read_sent_before(tracker, namespace, lacking, client, is_named=is_named)
+        except RefusedError as e:
+            if publishing:
+                raise
+            unknown = str(e)
+    now = clock.now()
+    comparison = compare(happened, published, before.not_visible(now))
+    top_ups, fresh = make_top_ups(comparison, happened, now)
+    return Reconciled(comparison, before, top_ups, fresh, unknown)
 
 
 # --- compared -----------------------------------------------------------------------------------
 
 
-def key(datum: Datum) -> Key:
-    """Name the metric and the minute of *datum*, which is one of the set `API`."""
+def minute_of(datum: Datum) -> MetricMinute:
+    """Return the metric and the minute of *datum*, a datum of the set `API`."""
     region, source = (dimension.value for dimension in datum.dimensions)
-    return datum.timestamp, datum.metric_name, region, source
+    return MetricMinute(datum.timestamp, datum.metric_name, region, source)
 
 
-def comparable(batches: Iterable[Batch], now: float) -> tuple[dict[Key, Datum], int]:
+def comparable_datums(
+    batches: Iterable[Batch], now: float
+) -> tuple[dict[MetricMinute, Datum], int]:
     """
-    Give what *batches* hold of the minutes that CloudWatch has, and count the calls of all others.
+    Return the datums of *batches* in minutes that CloudWatch has, and count the calls in others.
 
     *now* is in seconds since 1970.
     """
-    found: dict[Key, Datum] = {}
+    found: dict[MetricMinute, Datum] = {}
     rest = 0
     for datum in (datum for batch in batches for datum in batch.datums):
         if now - READABLE <= datum.timestamp <= now + NEWEST:
-            found[key(datum)] = datum
+            found[minute_of(datum)] = datum
         else:
             rest += datum.calls
     return found, rest
 
 
-def short(happened: Mapping[Key, Datum], sums: Sums) -> list[Key]:
-    """Give the minutes of which CloudWatch shows fewer calls than *happened*."""
-    return [each for each, datum in happened.items() if sums.published.get(each, 0) < datum.calls]
+def find_lacking(
+    happened: Mapping[MetricMinute, Datum], published: PublishedCalls
+) -> list[MetricMinute]:
+    """Return the minutes in which CloudWatch shows fewer calls than *happened*."""
+    shown = published.by_api
+    return [each for each, datum in happened.items() if shown.get(each, 0) < datum.calls]
 
 
-def compare(happened: Mapping[Key, Datum], sums: Sums, sent: Mapping[Key, int]) -> Comparison:
+def compare(
+    happened: Mapping[MetricMinute, Datum],
+    published: PublishedCalls,
+    sent: Mapping[MetricMinute, int],
+) -> Comparison:
     """
-    Compare the calls that *happened* with the *sums* of the same minutes.
+    Compare the calls that *happened* with those *published* in the same minutes.
 
-    *sent* are the totals that minutes will have when CloudWatch shows what it was sent. What is
-    missing beyond that is looked for among the others of its region and service, first for metrics
-    that CloudWatch has nothing of: they are the ones beyond the budget.
+    *sent* are the totals that minutes will have when CloudWatch shows the earlier top-ups. Calls
+    that are missing beyond that are looked for in the overflow of their region and service, first
+    for metrics that CloudWatch has nothing of: they are the ones beyond the budget.
     """
     counts = {each: datum.calls for each, datum in happened.items()}
-    published, left = sums.published, Counter(sums.others)
-    known = {each[1:] for each in published}
+    by_api, left = published.by_api, Counter(published.overflow)
+    known = {_metric(each) for each in by_api}
     equal = 0
     differences = []
-    for each in sorted(counts.keys() | published.keys(), key=lambda k: (k[1:] in known, k)):
-        has, shown = counts.get(each, 0), published.get(each, 0)
+    for each in sorted(counts.keys() | by_api.keys(), key=lambda m: (_metric(m) in known, m)):
+        has, shown = counts.get(each, 0), by_api.get(each, 0)
         equal += min(has, shown)
         coming = min(has, max(shown, sent.get(each, 0)))
         lacking = max(0, has - coming)
-        other = _take(left, each, lacking)
-        for what, calls in (
-            (TOO_MANY, shown - has),
-            (SENT, coming - shown),
-            (AMONG_OTHERS, other),
-            (MISSING, lacking - other),
+        overflow = _take(left, each, lacking)
+        for kind, calls in (
+            (DifferenceKind.TOO_MANY, shown - has),
+            (DifferenceKind.SENT, coming - shown),
+            (DifferenceKind.IN_OVERFLOW, overflow),
+            (DifferenceKind.MISSING, lacking - overflow),
         ):
             if calls > 0:
-                differences.append(Difference(each, what, calls, has, shown))
+                differences.append(Difference(each, kind, calls, has, shown))
     for each, calls in left.items():
         if calls:
-            shown = sums.others[each]
-            differences.append(Difference(each, TOO_MANY, calls, shown - calls, shown))
-    return Comparison(equal, sorted(differences, key=lambda d: (d.key, d.what)))
+            shown = published.overflow[each]
+            differences.append(
+                Difference(each, DifferenceKind.TOO_MANY, calls, shown - calls, shown)
+            )
+    return Comparison(equal, sorted(differences, key=lambda d: (d.minute, d.kind.value)))
 
 
-def _take(left: Counter[Key], wanted: Key, most: int) -> int:
-    """Take up to *most* calls out of the others that *wanted* may be among."""
-    minute, _, region, source = wanted
+def _metric(minute: MetricMinute) -> tuple[str, str, str]:
+    return minute.event_name, minute.aws_region, minute.event_source
+
+
+def _take(left: Counter[MetricMinute], wanted: MetricMinute, most: int) -> int:
+    """Take up to *most* calls out of the overflow that *wanted* may be in."""
     taken = 0
-    for other in ((minute, OVERFLOW, region, source), (minute, OVERFLOW, OVERFLOW, OVERFLOW)):
-        some = min(most - taken, left[other])
-        left[other] -= some
+    for overflow in (
+        wanted._replace(event_name=OVERFLOW),
+        MetricMinute(wanted.minute, OVERFLOW, OVERFLOW, OVERFLOW),
+    ):
+        some = min(most - taken, left[overflow])
+        left[overflow] -= some
         taken += some
     return taken
 
@@ -215,94 +314,102 @@ def _take(left: Counter[Key], wanted: Key, most: int) -> int:
 # --- asked of AWS -------------------------------------------------------------------------------
 
 
-def asking(happened: Iterable[Key], namespace: str, cloudwatch: Client) -> Asking:
+def plan_sums_query(
+    happened: Iterable[MetricMinute], namespace: str, cloudwatch: Client
+) -> SumsQuery:
     """
-    Say what to ask CloudWatch so that all that *happened*, and all that did not, can be compared.
+    Plan the question to CloudWatch that covers all calls, those that did not happen too.
 
-    That is each metric of *happened* and each that is listed, from the first minute to the last.
+    It has each metric of *happened* and each that is listed, from the first minute to the last.
     `ServiceError` if the metrics cannot be listed.
     """
-    keys = set(happened)
-    minutes = [each[0] for each in keys]
+    minutes = set(happened)
+    starts = [each.minute for each in minutes]
     dimensions = [{"Name": name} for name in API.dimensions]
     listed = [
-        *clients.metrics(cloudwatch, namespace, Dimensions=dimensions),
-        *clients.metrics(cloudwatch, namespace + USAGE, MetricName=OVERFLOW, Dimensions=dimensions),
+        *list_metrics(cloudwatch, namespace, Dimensions=dimensions),
+        *list_metrics(cloudwatch, namespace + USAGE, MetricName=OVERFLOW, Dimensions=dimensions),
     ]
-    wanted = {each for each in listed if _names(each) == API.dimensions}
-    for _, name, *values in keys:
-        wanted.add(Metric(namespace, name, tuple(zip(API.dimensions, values, strict=True))))
-    ordered = sorted(wanted, key=lambda m: (m.namespace, m.name, m.dimensions))
-    return Asking(ordered, min(minutes), max(minutes) + MINUTE)
+    wanted = {each for each in listed if tuple(dict(each.dimensions)) == API.dimensions}
+    for each in minutes:
+        values = (each.aws_region, each.event_source)
+        pairs = tuple(zip(API.dimensions, values, strict=True))
+        wanted.add(Metric(namespace, each.event_name, pairs))
+    return SumsQuery(sorted(wanted), min(starts), max(starts) + MINUTE_SECONDS)
 
 
-def ask(asking: Asking, namespace: str, cloudwatch: Client) -> Sums:
-    """Ask CloudWatch for the sums. `ServiceError` if it does not answer."""
-    found = Sums({}, {})
-    answer = clients.sums(
-        cloudwatch, asking.metrics, period=MINUTE, start=asking.start, end=asking.end
+def get_published_calls(query: SumsQuery, namespace: str, cloudwatch: Client) -> PublishedCalls:
+    """Return CloudWatch's calls for *query*. `ServiceError` if it does not answer."""
+    by_api: dict[MetricMinute, int] = {}
+    overflow: dict[MetricMinute, int] = {}
+    sums = get_sums(
+        cloudwatch, query.metrics, period=MINUTE_SECONDS, start=query.start, end=query.end
     )
-    for metric, values in answer.items():
+    for metric, values in sums.items():
         region, source = (value for _, value in metric.dimensions)
-        into = found.published if metric.namespace == namespace else found.others
-        for minute, calls in values.items():
-            into[minute, metric.name, region, source] = round(calls)
-    return found
+        into = by_api if metric.namespace == namespace else overflow
+        for start, calls in values.items():
+            into[MetricMinute(start, metric.name, region, source)] = round(calls)
+    return PublishedCalls(by_api, overflow)
 
 
-def recall(stack: str, namespace: str, keys: Sequence[Key], *, required: bool) -> Memory:
+def read_sent_before(
+    tracker: str,
+    namespace: str,
+    minutes: Sequence[MetricMinute],
+    client: MakeClient,
+    *,
+    is_named: bool,
+) -> SentBefore:
     """
-    Find out what was sent of *keys* before: the ledger of *stack* remembers.
+    Read the earlier top-ups of *minutes* in the ledger of *tracker*.
 
-    `ServiceError` if the stack or its ledger cannot be asked, or there is no such stack and it is
-    *required*.
+    `ServiceError` if the tracker or its ledger cannot be asked, or *is_named* and there is no such
+    tracker.
     """
     try:
-        table = stacks.describe(stack, clients.client("cloudformation")).resource(stacks.LEDGER)
-    except RefusedError as e:
-        if e.code != stacks.MISSING:
+        table = find(tracker, client).ledger
+    except NotDeployedError:
+        if is_named:
             raise
-        if required:
-            raise ServiceError(stacks.no_stack(stack)) from e
-        table = ""
+        return SentBefore()
     if not table:
-        return Memory()
-    kept = Notes(table, clients.client("dynamodb"), namespace)
-    return Memory(kept, notes.look_up(kept, keys))
-
-
-def _names(metric: Metric) -> tuple[str, ...]:
-    return tuple(name for name, _ in metric.dimensions)
+        return SentBefore()
+    records = TopUpRecords(table, client("dynamodb"), namespace)
+    return SentBefore(records, read_top_ups(records, minutes))
 
 
 # --- published ----------------------------------------------------------------------------------
 
 
-def top_ups(
-    comparison: Comparison, happened: Mapping[Key, Datum], now: float
+def make_top_ups(
+    comparison: Comparison, happened: Mapping[MetricMinute, Datum], now: float
 ) -> tuple[list[TopUp], int]:
     """
-    Give what is to be sent so that nothing is missing; and how many calls are too fresh for that.
+    Make the top-ups after which nothing is missing, and count the calls too fresh for that.
 
     The tracker itself may publish a call until it is `EXPECTED` old at *now*.
     """
-    coming = Counter({each.key: each.calls for each in comparison.differences if each.what == SENT})
-    ups = []
+    differences = comparison.differences
+    coming = Counter(
+        {each.minute: each.calls for each in differences if each.kind is DifferenceKind.SENT}
+    )
+    top_ups = []
     fresh = 0
-    for each in comparison.differences:
-        if each.what != MISSING:
+    for each in differences:
+        if each.kind is not DifferenceKind.MISSING:
             continue
-        if each.key[0] > now - EXPECTED:
+        if each.minute.minute > now - EXPECTED:
             fresh += each.calls
         else:
-            total = each.published + coming[each.key] + each.calls
-            ups.append(TopUp(part(happened[each.key], each.calls), total))
-    return ups, fresh
+            total = each.published + coming[each.minute] + each.calls
+            top_ups.append(TopUp(take_quietest(happened[each.minute], each.calls), total))
+    return top_ups, fresh
 
 
-def part(datum: Datum, calls: int) -> Datum:
+def take_quietest(datum: Datum, calls: int) -> Datum:
     """
-    Give a datum of as many *calls* of *datum*: those of its quietest seconds.
+    Return a datum of so many *calls* of *datum*: those of its quietest seconds.
 
     So no second is busier than the files show.
     """
@@ -321,38 +428,39 @@ def part(datum: Datum, calls: int) -> Datum:
     )
 
 
-def send(
-    ups: Sequence[TopUp], namespace: str, poster: Poster, clock: Clock, memory: Memory
+def send_top_ups(
+    top_ups: Sequence[TopUp], namespace: str, poster: Poster, clock: Clock, before: SentBefore
 ) -> Iterator[Published]:
     """
-    Publish *ups*, and say batch by batch what became of them.
+    Publish *top_ups*, and return the outcome batch by batch.
 
-    Each batch is noted before it is sent, where *memory* keeps notes, and what surely was not taken
-    is not noted any more after it. So it may be stopped anywhere and run again. `ServiceError` if
-    a batch cannot be noted, or not be sent within `BATCH_SECONDS`.
+    Each batch is recorded before it is sent, where there is a ledger, and the record of datums
+    that were surely not taken is withdrawn after it. So it may be stopped anywhere and run again.
+    `ServiceError` if a batch cannot be recorded, or not be sent within `SECONDS_PER_BATCH`.
     """
-    for number, at in enumerate(range(0, len(ups), notes.MOST)):
-        some = ups[at : at + notes.MOST]
-        datums = tuple(up.datum for up in some)
+    for number, at in enumerate(range(0, len(top_ups), TOP_UPS_AT_ONCE)):
+        some = top_ups[at : at + TOP_UPS_AT_ONCE]
+        datums = tuple(each.datum for each in some)
         batch = Batch(f"reconciled.{number}", namespace, datums, request(namespace, datums))
-        if memory.kept:
+        if before.records:
             now = int(clock.now())
-            notes.write(memory.kept, {up.key: Note(up.total, now) for up in some}, memory.found)
+            new = {each.minute: TopUpRecord(each.total, now) for each in some}
+            write_top_ups(before.records, new, before.found)
         try:
-            published = publish([batch], poster, clock, deadline=clock.now() + BATCH_SECONDS)
+            published = publish([batch], poster, clock, deadline=clock.now() + SECONDS_PER_BATCH)
         except UnpublishedError as e:
             if not (e.in_doubt or e.published.in_doubt or e.published.requests):
-                _withdraw(memory, datums)
-            when = "" if memory.kept else ", when CloudWatch shows what was sent"
+                _withdraw(before, datums)
+            when = "" if before.records else ", when CloudWatch shows what was sent"
             raise InterruptedRunError(
                 f"not all was published: {e.__cause__ or e}; run it again{when}"
             ) from e
-        _withdraw(memory, [refusal.datum for refusal in published.refused])
+        _withdraw(before, [refusal.datum for refusal in published.refused])
         yield published
 
 
-def _withdraw(memory: Memory, datums: Iterable[Datum]) -> None:
-    """Forget that *datums* were sent. A note that cannot be withdrawn ends by itself."""
-    if memory.kept:
+def _withdraw(before: SentBefore, datums: Iterable[Datum]) -> None:
+    """Withdraw the records of *datums*. A record that cannot be withdrawn expires by itself."""
+    if before.records:
         with suppress(ServiceError):
-            notes.withdraw(memory.kept, [key(datum) for datum in datums], memory.found)
+            withdraw_top_ups(before.records, map(minute_of, datums), before.found)

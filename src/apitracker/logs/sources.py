@@ -1,15 +1,15 @@
 """
 Where logs come from: a file, a folder, a glob, standard input or an S3 prefix.
 
-`find` says what there is, `read` reads one of it; between the two may lie another process.
+`find` names the logs of a source, `fetch_log` reads one of them, perhaps in another process.
 
 A source may be laid out as CloudTrail does it in S3, and is then understood::
 
     [prefix/]AWSLogs/[o-xxxx/]<account>/CloudTrail/<region>/YYYY/MM/DD/<file>.json.gz
 
-The day is that of delivery. An event is never delivered before it happened, but may be later,
-so `find` looks from the day of *since* to `LATE` after *until*. Beside CloudTrail, other services
-deliver to the same bucket: below a folder or a prefix, their folders are left out.
+The day is that of delivery. An event is delivered after it happened, some minutes or days, so
+`find` looks from the day of *since* to `LATE_DELIVERY` after *until*. Other services deliver to the
+same bucket: below a folder or a prefix, their folders are left out.
 """
 
 import os
@@ -21,36 +21,35 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
-from apitracker import aws as clients
+from apitracker import aws
 from apitracker.core.balance import Balance, LeftOut, Unread
 from apitracker.core.compression import MAX_BYTES
 from apitracker.core.model import Log
 from apitracker.core.selection import is_utf_8
 from apitracker.errors import SourceError
 
-LATE = 30 * 86_400
+LATE_DELIVERY = 30 * 86_400
 """
-How many seconds after *until* a log is still looked for.
+The seconds after *until* in which a log may still be delivered, and is looked for.
 
 CloudTrail delivers after 5 minutes on average, and when a bucket cannot be written to, it tries
 again for 30 days. To read only what was delivered on a day, name the folder of that day.
 """
 
-EARLY = 900
+EARLY_NAME = 900
 """
-How many seconds before *since* a log may be named and is still read.
+The seconds before *since* by which a log may be named, and is still read.
 
-CloudTrail names a log by when it was delivered, which is after its calls; whoever copies logs or
-puts them together may name them by their first call.
+CloudTrail names a log by its time of delivery, which is after its calls; tools that copy or join
+logs may name them by their first call.
 """
 
 NOT_LOGS = frozenset({"CloudTrail-Digest", "CloudTrail-Insight"})
 """
 Folders beside ``CloudTrail`` that are left out.
 
-Digest files hold the hashes of log files and no records; Insight records tell of unusual rates
-of calls that are in the log files already, and are no calls themselves. A file or folder in
-them is read when it is named.
+Digest files hold the hashes of log files and no records; Insight records report unusual rates of
+calls that are in the log files already. A file or folder in them is read when it is named.
 """
 
 FIRST_YEAR = 2013  # CloudTrail began in November
@@ -82,9 +81,9 @@ class Found(NamedTuple):
     """
     A log that has been found and not been read.
 
-    *name* is what `read` takes. *size* is in bytes; -1 is not known and stands for standard
-    input or a pipe, which only the process that found it can read. *etag* changes when the file
-    or the S3 object does; it is empty where that cannot be told.
+    *name* is for `fetch_log`. *size* is in bytes; -1 stands for standard input or a pipe, which
+    only the process that found it can read. *etag* changes when the file or the S3 object does; it
+    is empty where that cannot be seen.
     """
 
     name: str
@@ -100,12 +99,12 @@ class Found(NamedTuple):
 
 
 Finding: TypeAlias = Generator[Found, None, list[LeftOut]]
-"""The logs of a source, one by one, and at the end what was left out."""
+"""The logs of a source, one by one, and at the end the folders that were left out."""
 
 
 class _Days(NamedTuple):
     """
-    When what is wanted was delivered.
+    The days of delivery of the wanted logs.
 
     *first* and *last* are days, as ``YYYY/MM/DD``; nothing before *minute*, ``YYYYMMDDTHHMM``.
     """
@@ -115,7 +114,7 @@ class _Days(NamedTuple):
     minute: str = ""
 
     def __str__(self) -> str:
-        """Write it as a sentence goes on."""
+        """Word it as the middle of a sentence."""
         parts = []
         if self.first > "0001":
             parts.append(f"from {self.first}")
@@ -139,27 +138,26 @@ def find(source: str, *, since: int | None = None, until: int | None = None) -> 
     *source* is a file, a folder with all below it, a pattern of ``*``, ``?``, ``[…]`` and
     ``**``, ``-`` for standard input, or ``s3://bucket/prefix``: an object, else a folder, else
     every object whose key begins so. *since* and *until* (exclusive) are the wanted event times
-    in seconds since 1970 UTC; what cannot hold them, going by the folders that CloudTrail
-    makes, is left out. Other logs may hold other times as well.
+    in seconds since 1970 UTC; logs that cannot hold them, going by CloudTrail's folders, are left
+    out. The other logs may hold other times as well.
 
-    Below a folder, hidden files and what is no file (a socket, a pipe) are left out, and
-    `NOT_LOGS`. Folders of other services are left out too, and returned when all is found. All of
-    these are read when they are named. Links are followed, a folder is entered once. A folder or
-    a link that cannot be looked into is found as it is, so that `read` names it and the rest is
-    not lost.
+    Below a folder, `NOT_LOGS`, hidden files, sockets and pipes are left out. Folders of other
+    services are left out too, and returned at the end. All of these are read when they are named.
+    Links are followed, a folder is entered once. A folder or a link that cannot be opened is
+    returned as a log, so that `fetch_log` names it and the rest is not lost.
 
-    `SourceError`, once it is iterated over, when *source* is missing, cannot be read, or holds no
-    log that is wanted; then it says where was looked, and which log is the newest there.
+    `SourceError`, on the first step, if *source* is missing, cannot be read, or holds no wanted
+    log; then it names the days that were searched and the newest log.
     """
     if source.startswith(_S3) and not is_utf_8(source):
-        raise SourceError(f"{source}: not in UTF-8: names in S3 are")
+        raise SourceError(source, "not in UTF-8: names in S3 are")
     offer = _objects if source.startswith(_S3) else _files
     days = _days(since, until)
     found = offer(source, days)
     try:
         first = next(found)
     except StopIteration:
-        raise SourceError(f"{source}: {_nothing(offer, source, days)}") from None
+        raise SourceError(source, _nothing(offer, source, days)) from None
     yield first
     return (yield from found)
 
@@ -170,20 +168,20 @@ def find_all(
     """
     Find the logs of all *sources*, as `find` does.
 
-    What was left out comes as a balance, and so does a source that is missing: the rest is found.
+    Folders that were left out come as a balance, and so does a missing source: the rest is found.
     """
     for source in sources:
         try:
             left_out = yield from find(source, since=since, until=until)
         except SourceError as e:
-            yield Balance(unread=(Unread(source, str(e).removeprefix(f"{source}: ")),))
+            yield Balance(unread=(Unread(e.name, e.fault),))
         else:
             if left_out:
                 yield Balance(left_out=tuple(left_out))
 
 
 def _nothing(offer: Offer, source: str, days: _Days) -> str:
-    """Word that *source* holds no log of *days*, and what it does hold."""
+    """Word that *source* holds no log of *days*, and name its newest log."""
     if next(offer(source, _Days()), None) is None:
         return (
             "there are no log files in it: check the name; hidden files and what is in "
@@ -192,16 +190,16 @@ def _nothing(offer: Offer, source: str, days: _Days) -> str:
         )
     near = max(offer(source, days._replace(minute="")), key=_delivered, default=None)
     newest = near or _newest(offer, source)
-    what = "the last one before that" if near else "the newest one"
-    return f"no log there may hold calls of that time: looked at {days}; {what} is {newest.name}"
+    which = "the last one before that" if near else "the newest one"
+    return f"no log there may hold calls of that time: looked at {days}; {which} is {newest.name}"
 
 
 def _newest(offer: Offer, source: str) -> Found:
     """
-    Find the log that was delivered last, going by CloudTrail's folders; there is at least one.
+    Find the log that was delivered last, going by CloudTrail's folders. There is at least one.
 
     Years, then months, then days are tried from the last one back, as a bucket cannot be listed
-    backwards. All logs are in such folders: others would have been found for any day.
+    backwards. All logs are in such folders: any other would have been found, for whatever day.
     """
     year = time.gmtime().tm_year
     years = [(f"{y:04}/00/00", f"{y:04}/99/99") for y in range(year, FIRST_YEAR - 1, -1)]
@@ -217,33 +215,33 @@ def _newest(offer: Offer, source: str) -> Found:
 def _last_with_logs(
     offer: Offer, source: str, periods: Sequence[tuple[str, str]]
 ) -> tuple[str, str]:
-    """Return the first of *periods*, which go back in time, that has a log; else any time."""
+    """Return the first of *periods*, sorted back in time, that has a log; else any time."""
     found = (each for each in periods if next(offer(source, _Days(*each)), None))
     return next(found, ("0000/00/00", "9999/99/99"))
 
 
-def read(name: str, *, max_bytes: int = MAX_BYTES) -> Log:
+def fetch_log(name: str, *, max_bytes: int = MAX_BYTES) -> Log:
     """
-    Read a whole log from where `find` found it.
+    Read a whole log from the place where `find` found it.
 
-    Of a file or a pipe that is longer than *max_bytes* the beginning: there may be no end.
-    `SourceError` when that is no longer possible, `ServiceError` when S3 fails.
+    If a file or a pipe is longer than *max_bytes*, only its beginning is read: it may be endless.
+    `SourceError` if it cannot be read any more, `StorageError` if S3 fails.
     """
     if name.startswith(_S3):
-        return Log.of(name, clients.download(*_split(name)))
+        return Log.of(name, aws.download(*_split(name)))
     if name == "-":
         if sys.stdin is None:
-            raise SourceError("-: standard input is closed: pipe a log into it")
+            raise SourceError("-", "standard input is closed: pipe a log into it")
         return Log.of(name, _beginning(sys.stdin.buffer, max_bytes))
     try:
         with Path(name).open("rb") as file:
             return Log.of(name, _beginning(file, max_bytes))
     except OSError as error:
-        raise SourceError(f"{name}: {_fault(error)}") from error
+        raise SourceError(name, _fault(error)) from error
 
 
 def _beginning(file: BinaryIO, max_bytes: int) -> bytes:
-    """Read *file* to its end, or as far as it takes to be longer than *max_bytes*."""
+    """Read *file* to its end, or until it is longer than *max_bytes*."""
     pieces: list[bytes] = []
     size = 0
     while size <= max_bytes and (piece := file.read(PIECE_BYTES)):
@@ -253,13 +251,13 @@ def _beginning(file: BinaryIO, max_bytes: int) -> bytes:
 
 
 def _days(since: int | None, until: int | None) -> _Days:
-    """The days on which events from *since* until before *until* are delivered."""
+    """Return the days on which events from *since* to before *until* are delivered."""
     days = _Days()
     if since is not None and since > 0:  # nothing was delivered before 1970
-        minute = time.strftime("%Y%m%dT%H%M", time.gmtime(max(since - EARLY, 0)))
+        minute = time.strftime("%Y%m%dT%H%M", time.gmtime(max(since - EARLY_NAME, 0)))
         days = days._replace(first=_day(since), minute=minute)
-    if until is not None and until + LATE < _YEAR_10000:  # days are compared as texts
-        days = days._replace(last=_day(until - 1 + LATE))
+    if until is not None and until + LATE_DELIVERY < _YEAR_10000:  # days are compared as texts
+        days = days._replace(last=_day(until - 1 + LATE_DELIVERY))
     return days
 
 
@@ -269,7 +267,7 @@ def _day(second: int) -> str:
 
 
 def _within(path: str, days: _Days) -> bool:
-    """Tell whether a file or folder may hold logs delivered on *days*; if unclear, it may."""
+    """Return whether a file or folder may hold logs delivered on *days*; if unclear, it may."""
     found = _DAY.search(path)
     if not found:
         return True
@@ -278,13 +276,13 @@ def _within(path: str, days: _Days) -> bool:
 
 
 def _early(path: str, days: _Days) -> bool:
-    """Tell whether a log's name says that it was delivered well before what is wanted happened."""
+    """Return whether a log, going by its name, was delivered well before the wanted calls."""
     delivered = _DELIVERED.search(path)
     return delivered is not None and delivered[1] < days.minute
 
 
 def _delivered(found: Found) -> tuple[str, str]:
-    """Return when a log was delivered, going by its name or else its folder, to sort by."""
+    """Return a key to sort logs by their delivery, going by the name or else the folder."""
     name, day = _DELIVERED.search(found.name), _DAY.search(found.name)
     stamp = name[1] if name else day[1].replace("/", "") if day else ""
     return stamp, found.name
@@ -299,12 +297,13 @@ def _files(source: str, days: _Days) -> Finding:
         yield Found(source, -1)
         return []
     if not source:
-        raise SourceError("an empty name is no source: name a file, a folder or s3://bucket")
+        fault = "an empty name is not a source: name a file, a folder or s3://bucket"
+        raise SourceError(source, fault)
     try:
         status = Path(source).stat()
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or not any(c in source for c in "*?["):
-            raise SourceError(f"{source}: {_fault(error)}") from error
+            raise SourceError(source, _fault(error)) from error
         return (yield from _matches(source, days))
     if stat.S_ISDIR(status.st_mode):
         return (yield from _below(source, days, set()))
@@ -316,8 +315,8 @@ def _below(named: str, days: _Days, entered: set[tuple[int, int]]) -> Finding:
     """
     Find the logs of the folder *named* and all below it, or of a file, sorted by code point.
 
-    What is in a folder that was *entered* is not found again. Folders wait in a list: they can
-    be nested deeper than calls can.
+    A folder that was *entered* is not entered again. Folders wait in a list, as they can be nested
+    deeper than calls of a function can.
     """
     left_out: list[LeftOut] = []
     waiting = [named]
@@ -345,7 +344,7 @@ def _below(named: str, days: _Days, entered: set[tuple[int, int]]) -> Finding:
 
 
 def _service(folder: str) -> str:
-    """Name the service other than CloudTrail that *folder*, and no part of it alone, belongs to."""
+    """Return the service, other than CloudTrail, that *folder* is the folder of; else nothing."""
     path = f"{Path(folder).absolute()}/"
     found = _SERVICE.search(path)
     return found[1] if found and found.end() == len(path) - 1 else ""
@@ -358,9 +357,9 @@ def _count(folder: str) -> int:
 
 def _file(path: str, status: os.stat_result) -> Found:
     """
-    Describe a file that was found, with an etag that no other state of it or other file has.
+    Describe a file, with an etag that no other state of it and no other file has.
 
-    Whoever writes a file can set its time of modification, but not its time of change; another file
+    A writer of a file can set its time of modification, but not its time of change; another file
     of the same name has another inode.
     """
     state = (status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size)
@@ -373,11 +372,11 @@ def _matches(pattern: str, days: _Days) -> Finding:
     try:
         matches = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
     except ValueError as error:
-        raise SourceError(f"{pattern}: not a pattern: write folder/**/*.json.gz") from error
+        raise SourceError(pattern, "not a pattern: write folder/**/*.json.gz") from error
     except RecursionError as error:
-        raise SourceError(f"{pattern}: the folders are nested too deep for **: name one") from error
+        raise SourceError(pattern, "the folders are nested too deep for **: name one") from error
     if not matches:
-        raise SourceError(f"{pattern}: nothing matches this pattern: check it with ls")
+        raise SourceError(pattern, "nothing matches this pattern: check it with ls")
     entered: set[tuple[int, int]] = set()
     walked: set[PurePath] = set()
     folders: set[str] = set()
@@ -395,7 +394,7 @@ def _matches(pattern: str, days: _Days) -> Finding:
                 left_out.append(LeftOut(folder, service[1], _count(folder)))
             continue
         walked.add(here)
-        # A file of this name is no standard input, though a pattern matches it.
+        # A file of this name that a pattern matches is not standard input.
         left_out += yield from _below("./-" if match == "-" else match, days, entered)
     return left_out
 
@@ -405,7 +404,7 @@ def _left_out(name: str) -> bool:
 
 
 def _fault(error: OSError) -> str:
-    """What kept a file from being read, and the way on."""
+    """Return why a file cannot be read, and the remedy."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file or folder: check the name"
     if isinstance(error, PermissionError):
@@ -419,7 +418,7 @@ def _fault(error: OSError) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The bucket and the key of ``s3://bucket/key``."""
+    """Return the bucket and the key of ``s3://bucket/key``."""
     bucket, _, key = name.removeprefix(_S3).partition("/")
     return bucket, key
 
@@ -428,10 +427,10 @@ def _objects(source: str, days: _Days) -> Finding:
     """
     Find the logs of an S3 prefix, sorted by key.
 
-    Keys come in order, 1,000 at a time, from any key on. So whatever is not wanted is jumped
-    over: the days before and after, the digests, other services. That is about two requests for
-    each region, one for each folder jumped over and one for each 1,000 logs; to descend folder by
-    folder would take one for each year, month and day.
+    Keys come in order, 1,000 at a time, from any key on. So unwanted keys are jumped over: the days
+    before and after, the digests, other services. That takes about two requests for each region,
+    one for each folder jumped over and one for each 1,000 logs; to descend folder by folder would
+    take one for each year, month and day.
     """
     bucket, named = _split(source)
     prefix = _prefix(source, named)
@@ -461,14 +460,14 @@ def _object(bucket: str, entry: dict[str, Any]) -> Found:
 
 
 def _is_marker(key: str) -> bool:
-    """Tell whether a file of this name holds no log: consoles and Hadoop make empty "folders"."""
+    """Return whether a file of this name is a marker: consoles and Hadoop make empty "folders"."""
     name = key.rpartition("/")[2]
     return not name or name.endswith("_$folder$") or name in MARKERS
 
 
 def _prefix(source: str, key: str) -> str:
     """
-    Say what to list for *key*: the object of that name, else the folder, else all that begins so.
+    Return the prefix to list for *key*: of the object with that name, else the folder, else itself.
 
     ``logs`` means the folder and not ``logs-old`` too; ``2023/07/1`` the tenth to the nineteenth.
     """
@@ -482,22 +481,23 @@ def _prefix(source: str, key: str) -> str:
 
 def _page(source: str, **request: str | int) -> dict[str, Any]:
     """List at most 1,000 objects of the bucket of *source*."""
-    with clients.reading(source):
-        page: dict[str, Any] = clients.s3().list_objects_v2(Bucket=_split(source)[0], **request)
+    with aws.translate_errors("s3:ListBucket", source=source):
+        s3 = aws.client("s3", source=source)
+        page: dict[str, Any] = s3.list_objects_v2(Bucket=_split(source)[0], **request)
         return page
 
 
 def _not_named(folder: re.Match[str] | None, prefix: str) -> re.Match[str] | None:
-    """Give the match of a *folder* unless *prefix* names that folder."""
+    """Return the match of a *folder* unless *prefix* names that folder."""
     return folder if folder and folder.end() >= len(prefix) else None
 
 
 def _jump(key: str, prefix: str, days: _Days) -> str:
     """
-    Say after which text to go on when *key* is not wanted; empty when it is.
+    Return the text to continue after if *key* is unwanted; empty if it is wanted.
 
-    In code points ``0`` comes next after ``/`` and ``:`` after ``9``, so what is jumped over is
-    one folder, or the days in one region.
+    In code points ``0`` comes next after ``/`` and ``:`` after ``9``, so one folder is jumped over,
+    or the days in one region.
     """
     other = _not_named(_OTHER.search(key) or _SERVICE.search(key), prefix)
     if other:

@@ -1,4 +1,4 @@
-"""Logs are read on all cores: each becomes a partial count, or a log that could not be read."""
+"""Logs are read on all cores: each becomes a partial count, or cannot be read."""
 
 import os
 import signal
@@ -12,14 +12,15 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Final, NamedTuple, TypeAlias
 
+from apitracker.aws import StorageError
 from apitracker.core.balance import Balance, Unread
 from apitracker.core.compression import too_long
 from apitracker.core.counting import PartialCount, Query, read_log
-from apitracker.errors import LogError, ServiceError, SourceError, WorkerError
+from apitracker.errors import LogError, SourceError, WorkerError
 from apitracker.logs import sources
 from apitracker.logs.sources import Found
 
-TASK_BYTES: Final = 2 * 1024 * 1024  # of logs, as found, in one task: less is not worth its passing
+TASK_BYTES: Final = 2 * 1024 * 1024  # of logs, as found: less is not worth handing over
 TASK_LOGS: Final = 64
 AHEAD: Final = 2  # tasks waiting for each process, so that none is idle and no memory piles up
 
@@ -40,18 +41,18 @@ def read(found: Found, query: Query) -> ReadLog:
     try:
         if found.size > query.max_bytes:  # gzip makes nothing longer
             raise too_long(found.name, query.max_bytes)
-        log = sources.read(found.name, max_bytes=query.max_bytes)
+        log = sources.fetch_log(found.name, max_bytes=query.max_bytes)
         return ReadLog(found, read_log(log, query))
     except LogError as e:
         return ReadLog(found, Unread(found.name, e.fault, e.lasting))
-    except (SourceError, ServiceError) as e:
-        return ReadLog(found, Unread(found.name, str(e).removeprefix(f"{found.name}: ")))
+    except (SourceError, StorageError) as e:
+        return ReadLog(found, Unread(found.name, e.fault))
 
 
 def results(
     stream: Iterable[ReadLog | Balance],
 ) -> Iterator[PartialCount | Unread | Balance]:
-    """Return what `merge` adds up of a *stream* of logs that were read."""
+    """Return the results in a *stream* of read logs, as `merge` takes them."""
     return (each.result if isinstance(each, ReadLog) else each for each in stream)
 
 
@@ -62,10 +63,10 @@ def read_all(
     stream: Iterable[Found | Balance], query: Query, *, processes: int
 ) -> Iterator[ReadLog | Balance]:
     """
-    Read the logs of *stream* on up to *processes* processes; the order stays.
+    Read the logs of *stream* on up to *processes* processes, in its order.
 
-    A balance in it, of what is not to be read, passes through. One task alone is read here, without
-    a process of its own. `WorkerError` if a process dies, as when the machine runs out of memory.
+    A balance in it, of logs that are not to be read, passes through. One task alone is read in this
+    process. `WorkerError` if a process dies, as when the machine runs out of memory.
     """
     tasks = _tasks(stream)
     first = list(islice(tasks, 2))
@@ -109,7 +110,7 @@ def _end_with_parent() -> None:
 
 
 def _begin(pool: ProcessPoolExecutor, task: Task, query: Query) -> "Future[Results]":
-    """Hand *task* to another process, unless it holds standard input, which is this one's."""
+    """Hand *task* to another process, unless a log of it can be read in this one only."""
     if all(not isinstance(each, Found) or each.size >= 0 for each in task):
         return pool.submit(_read_task, task, query)
     done: Future[Results] = Future()

@@ -2,12 +2,11 @@
 
 import math
 import re
-from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
 
-from apitracker.aws import Client, Metric, RefusedError, asking
+from apitracker.aws import Client, RefusedError, translate_errors
 from apitracker.core.datums import NAME_LENGTH, VALUE_LENGTH, valid
 from apitracker.core.metric_sets import (
     API,
@@ -18,35 +17,44 @@ from apitracker.core.metric_sets import (
     publishes,
     within,
 )
-from apitracker.core.times import UNITS
+from apitracker.core.times import AGE_UNITS
 from apitracker.errors import SettingsError, UsageError
-from apitracker.operations import deployment as stacks
 from apitracker.operations.api_names import published_names
-from apitracker.operations.deployment import Stack
+from apitracker.operations.cloudwatch import Metric
+from apitracker.operations.deployment import (
+    FUNCTION,
+    Deployment,
+    MakeClient,
+    NotDeployedError,
+    command_adding,
+    find,
+)
 
-LATE: Final = 15 * 60  # seconds in which CloudTrail as a rule has delivered a call to its log group
+DELIVERED: Final = 15 * 60  # seconds in which CloudTrail as a rule delivers a call to a log group
 LONGEST: Final = 86_400  # seconds of a period; with its two periods an alarm may look back a week
 LONGEST_QUERY: Final = 3 * 3_600  # seconds that an alarm on a Metrics Insights query looks back
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
 MOST_ADDED: Final = 10  # metrics in the expression of an alarm
 MOST_NOTIFIED: Final = 5  # actions of an alarm
-NAMES_SHOWN: Final = 300  # characters of a description for the names of what is added up
-WHO: Final = {
+NAMES_SHOWN: Final = (
+    300  # characters of a description for the names of the metrics that are added up
+)
+BEHIND: Final = {
     "throttled": "Who is behind it: apitracker throttles. ",
     "denied": "Who was denied: apitracker denials. ",
     "failed": "",
 }
-"""How to learn whose calls they were that ended so."""
+"""The command that names the callers, by outcome, as a sentence of an alarm's description."""
 
 
 class Alarm(Struct, frozen=True, kw_only=True):
     """
-    What to alarm on: more than *above* calls of an API in *per* seconds.
+    An alarm on more than *above* calls of an API in *per* seconds.
 
     *region* is the awsRegion of the calls; None is all regions together. With *outcome*, a key of
     `OUTCOMES`, only calls that ended so count. *names* are those under which the API is recorded,
-    where they are not *event_name* alone: their calls are added up. *notify* are the ARNs of what
-    is told when it fires.
+    where they are not *event_name* alone: their calls are added up. *notify* are the ARNs of the
+    actions when it fires.
     """
 
     event_source: str
@@ -94,26 +102,24 @@ class Alarm(Struct, frozen=True, kw_only=True):
 
 class Seen(Struct, frozen=True):
     """
-    What AWS shows of a tracker: the API names that have metrics, and what its stack publishes.
+    A tracker as AWS shows it: the API names that have metrics, and the metrics it publishes.
 
-    *unlisted* and *undeployed* say why one or the other could not be seen.
+    *unlisted* and *undeployed* are the reasons why one or the other could not be seen.
     """
 
     names: frozenset[str] = frozenset()
-    stack: Stack | None = None
-    choice: MetricSelection | None = None
+    deployment: Deployment | None = None
+    selection: MetricSelection | None = None
     unlisted: str = ""
     undeployed: str = ""
 
 
-def look_at_tracker(
-    source: str, namespace: str, stack: str, client: Callable[[str], Client]
-) -> Seen:
+def look_at_tracker(source: str, namespace: str, tracker: str, client: MakeClient) -> Seen:
     """
-    Look at what is published of the eventSource *source*, and at the tracker in *stack*.
+    Look at the metrics of the eventSource *source*, and at the deployed *tracker* by its name.
 
-    What is missing or may not be seen is said in the answer; *client* makes the clients.
-    `ServiceError` if AWS cannot be asked at all.
+    The answer has the reason where something is missing or may not be seen. `ServiceError` if AWS
+    cannot be asked at all.
     """
     names: frozenset[str] = frozenset()
     unlisted = ""
@@ -122,18 +128,18 @@ def look_at_tracker(
     except RefusedError as e:
         unlisted = str(e)
     try:
-        found = stacks.describe(stack, client("cloudformation"))
-        function = found.resource(stacks.FUNCTION)
-        if not function:
-            text = f"{stack} has no {stacks.FUNCTION}: is it the tracker's stack?"
-            return Seen(names, unlisted=unlisted, undeployed=text)
-        choice = stacks.choice_of(stacks.configuration(function, client("lambda")))
-    except RefusedError as e:
-        text = stacks.no_stack(stack) if e.code == stacks.MISSING else str(e)
+        found = find(tracker, client)
+    except (NotDeployedError, RefusedError) as e:
+        return Seen(names, unlisted=unlisted, undeployed=str(e))
+    if not found.function:
+        text = f"{tracker} has no {FUNCTION}: is it the tracker's stack?"
         return Seen(names, unlisted=unlisted, undeployed=text)
+    try:
+        return Seen(names, found, found.selection, unlisted)
+    except RefusedError as e:
+        return Seen(names, unlisted=unlisted, undeployed=str(e))
     except SettingsError as e:
-        return Seen(names, unlisted=unlisted, undeployed=f"{function} cannot run: {e}")
-    return Seen(names, found, choice, unlisted)
+        return Seen(names, unlisted=unlisted, undeployed=f"{found.function} cannot run: {e}")
 
 
 def parse_period(text: str) -> int:
@@ -143,24 +149,24 @@ def parse_period(text: str) -> int:
     `UsageError` unless it is a number of whole minutes, up to a day: the metrics are by the minute.
     """
     found = re.fullmatch(r"(\d{1,9})([smhd])", text.strip(), re.ASCII)
-    seconds = int(found[1]) * UNITS[found[2]] if found else 0
+    seconds = int(found[1]) * AGE_UNITS[found[2]] if found else 0
     if not 0 < seconds <= LONGEST or seconds % 60:
         raise UsageError(f"{text}: give whole minutes up to a day, as 1m, 5m or 1h")
     return seconds
 
 
-def periods(per: int) -> int:
+def evaluation_periods(per: int) -> int:
     """
-    Say how many periods of *per* seconds an alarm looks back, of which one is enough to fire.
+    Return how many periods of *per* seconds an alarm looks back; one of them is enough to fire.
 
-    A period is complete when it is `LATE` over, and must still be looked at then. Fewer would
-    never see what comes late; asking for more than one would miss a single burst.
+    A period is complete when it is `DELIVERED` over, and must still be looked at then. Fewer would
+    never see late calls; asking for more than one would miss a single burst.
     """
-    return math.ceil(LATE / per) + 1
+    return math.ceil(DELIVERED / per) + 1
 
 
-def name(alarm: Alarm) -> str:
-    """Name the alarm by what it watches, not by its threshold, so that a new one replaces it."""
+def alarm_name(alarm: Alarm) -> str:
+    """Name the alarm by its metric, not by its threshold, so that a new one replaces it."""
     words = (
         alarm.namespace,
         f"{alarm.event_source}:{alarm.event_name}",
@@ -170,10 +176,10 @@ def name(alarm: Alarm) -> str:
     return valid(" ".join(words), NAME_LENGTH)
 
 
-def describe(alarm: Alarm) -> str:
-    """Say what makes the alarm fire."""
+def alarm_description(alarm: Alarm) -> str:
+    """Describe when the alarm fires."""
     where = alarm.region or "all regions together"
-    back = periods(alarm.per) * alarm.per // 60
+    back = evaluation_periods(alarm.per) * alarm.per // 60
     names = ", ".join(alarm.recorded) if alarm.recorded != (alarm.event_name,) else ""
     recorded = f"Recorded as {names}. " if 0 < len(names) <= NAMES_SHOWN else ""
     return (
@@ -181,17 +187,17 @@ def describe(alarm: Alarm) -> str:
         f"{valid(alarm.event_name, NAME_LENGTH)} ({alarm.event_source}) in {where} within "
         f"{alarm.per // 60:,} minutes. {recorded}"
         f"Looks {back:,} minutes back, as CloudTrail delivers late. "
-        f"{WHO.get(alarm.outcome, '')}Made by apitracker alarm."
+        f"{BEHIND.get(alarm.outcome, '')}Made by apitracker alarm."
     )
 
 
-def request(alarm: Alarm) -> dict[str, Any]:
+def alarm_request(alarm: Alarm) -> dict[str, Any]:
     """
-    Write what PutMetricAlarm is asked for. `UsageError` if CloudWatch could not evaluate it.
+    Return the parameters of PutMetricAlarm. `UsageError` if CloudWatch could not evaluate it.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     """
-    if alarm.region is None and alarm.per * periods(alarm.per) > LONGEST_QUERY:
+    if alarm.region is None and alarm.per * evaluation_periods(alarm.per) > LONGEST_QUERY:
         raise UsageError("an alarm on any region looks back three hours at most: give --per 1h")
     if len(alarm.notify) > MOST_NOTIFIED:
         raise UsageError(f"--notify: an alarm has at most {MOST_NOTIFIED} actions; use a topic")
@@ -204,12 +210,12 @@ def request(alarm: Alarm) -> dict[str, Any]:
             f"{'' if alarm.region else ', or --region'}"
         )
     return {
-        "AlarmName": name(alarm),
-        "AlarmDescription": describe(alarm),
+        "AlarmName": alarm_name(alarm),
+        "AlarmDescription": alarm_description(alarm),
         "ActionsEnabled": True,
         "AlarmActions": list(alarm.notify),
         **_watched(alarm),
-        "EvaluationPeriods": periods(alarm.per),
+        "EvaluationPeriods": evaluation_periods(alarm.per),
         "DatapointsToAlarm": 1,
         "Threshold": float(alarm.above),
         "ComparisonOperator": "GreaterThanThreshold",
@@ -217,7 +223,7 @@ def request(alarm: Alarm) -> dict[str, Any]:
     }
 
 
-def query(alarm: Alarm) -> str:
+def insights_query(alarm: Alarm) -> str:
     """
     Write the Metrics Insights query that adds up the calls of all regions.
 
@@ -233,48 +239,49 @@ def query(alarm: Alarm) -> str:
 
 def unfed(alarm: Alarm, seen: Seen) -> str:
     """
-    Say why the metric of *alarm* never comes from the tracker that is *seen*, and what to do.
+    Return why the metric of *alarm* never comes from the tracker that is *seen*, and the remedy.
 
     Empty if it may come, or no tracker is seen.
     """
-    stack, choice = seen.stack, seen.choice
-    if not (stack and choice):
+    tracker, selection = seen.deployment, seen.selection
+    if not (tracker and selection):
         return ""
-    if choice.namespace != alarm.namespace:
+    if selection.namespace != alarm.namespace:
         return (
-            f"{stack.name} publishes to {choice.namespace}, and the alarm watches "
-            f"{alarm.namespace}: set APITRACKER_NAMESPACE={choice.namespace}"
+            f"{tracker.name} publishes to {selection.namespace}, and the alarm watches "
+            f"{alarm.namespace}: set APITRACKER_NAMESPACE={selection.namespace}"
         )
-    if alarm.metrics.name not in choice.metrics:
+    if alarm.metrics.name not in selection.metrics:
         return (
-            f"{stack.name} does not publish the metric set {alarm.metrics.name}, so that the alarm "
-            f"could never fire; to add it: {stacks.command_adding(alarm.metrics.name, stack)}"
+            f"{tracker.name} does not publish the metric set {alarm.metrics.name}, so that the "
+            f"alarm could never fire; to add it: {command_adding(alarm.metrics.name, tracker)}"
         )
-    if any(publishes(choice, m.namespace, m.name, dict(m.dimensions)) for m in alarm.watched):
+    if any(publishes(selection, m.namespace, m.name, dict(m.dimensions)) for m in alarm.watched):
         return ""
     return (
-        f"{stack.name} does not publish {alarm.event_source}:{alarm.event_name} there: its "
-        f"IncludeRules are {choice.include!r}, its ExcludeRules {choice.exclude!r}; change them"
+        f"{tracker.name} does not publish {alarm.event_source}:{alarm.event_name} there: its "
+        f"IncludeRules are {selection.include!r}, its ExcludeRules {selection.exclude!r}; "
+        "change them"
     )
 
 
-def put(requested: dict[str, Any], cloudwatch: Client) -> None:
+def put_alarm(requested: dict[str, Any], cloudwatch: Client) -> None:
     """Make the alarm, or update the one of this name. `ServiceError` if AWS does not."""
-    with asking("cloudwatch:PutMetricAlarm"):
+    with translate_errors("cloudwatch:PutMetricAlarm"):
         cloudwatch.put_metric_alarm(**requested)
 
 
 def _watched(alarm: Alarm) -> dict[str, Any]:
     if alarm.region is None:
-        expression = {"Id": "calls", "Expression": query(alarm), "Period": alarm.per}
+        expression = {"Id": "calls", "Expression": insights_query(alarm), "Period": alarm.per}
         return {"Metrics": [{**expression, "Label": "calls", "ReturnData": True}]}
     stats = [
         {"Metric": _requested(metric), "Period": alarm.per, "Stat": "Sum"}
         for metric in alarm.watched
     ]
     if len(stats) > 1:
-        # Where one of them has no data in a period, arithmetic takes it for 0.
-        total = " + ".join(f"m{at}" for at in range(len(stats)))
+        # Most often one spelling has data: a sum with a missing value might be missing too.
+        total = " + ".join(f"FILL(m{at}, 0)" for at in range(len(stats)))
         return {
             "Metrics": [
                 {"Id": "calls", "Expression": total, "Label": "calls", "ReturnData": True},
@@ -297,5 +304,5 @@ def _requested(metric: Metric) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """Escape what would end a quoted name or value."""
+    """Escape the characters that would end a quoted name or value."""
     return re.sub(r"""(["'\\])""", r"\\\1", text)

@@ -1,6 +1,7 @@
 """
-The names by which CloudTrail records an API: an alarm on another name watches a metric that
-never comes.
+The names by which CloudTrail records an API.
+
+An alarm on another name watches a metric that never comes.
 
 A name is known from the metrics that are published, or from botocore's models, which are the API's
 own and mostly CloudTrail's too.
@@ -13,11 +14,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from apitracker.aws import Client, known_apis, known_regions, known_services, metrics
+from apitracker.aws import Client, known_apis, known_regions, known_services
 from apitracker.core.datums import NAME_LENGTH, valid
 from apitracker.core.metric_sets import API, SETS, within
 from apitracker.core.names import DATED, spellings, undated
 from apitracker.errors import UsageError
+from apitracker.operations.cloudwatch import list_metrics
 
 HOST: Final = ".amazonaws.com"
 NEAR_NAME: Final = 0.85  # of difflib's ratio: UpdateAssociation is not UpdateInstanceAssociation
@@ -54,7 +56,7 @@ ALIASES: Final = {
     "stepfunctions": "states",
 }
 """
-What the AWS CLI calls a service -> how its eventSource begins, where they differ.
+Services by their names in the AWS CLI -> the beginning of their eventSource, where they differ.
 
 Mostly the endpoint prefixes in botocore's models, to which a test holds them. That CloudWatch is
 monitoring.amazonaws.com says
@@ -97,14 +99,29 @@ RECORDED_AS: Final = {
 """By eventSource: a name of the API, or an action of IAM -> the name that CloudTrail records."""
 
 
-ELSEWHERE: Final = frozenset({"cloudfront.amazonaws.com", "iam.amazonaws.com"})
-"""Global services, whose calls CloudTrail records in us-east-1 wherever they are made."""
+ELSEWHERE: Final = frozenset(
+    {
+        "account.amazonaws.com",
+        "cloudfront.amazonaws.com",
+        "iam.amazonaws.com",
+        "organizations.amazonaws.com",
+        "route53.amazonaws.com",
+        "route53domains.amazonaws.com",
+        "support.amazonaws.com",
+    }
+)
+"""
+Global services, whose calls CloudTrail records in us-east-1 wherever they are made.
+
+Those of AWS's pages on CloudFront, IAM, Organizations and Route 53, and those that were seen in
+us-east-1 only in public records of many regions.
+"""
 
 APART: Final = ("cn-", "eu-iso", "eusc-", "us-gov-", "us-iso")  # partitions without us-east-1
 
 
 class Resolved(Struct, frozen=True):
-    """The names under which an API is recorded, and what is doubtful about them, if anything."""
+    """The names under which an API is recorded, and a doubt about them, if there is one."""
 
     names: tuple[str, ...]
     doubt: str = ""
@@ -139,7 +156,7 @@ def published_names(source: str, namespace: str, cloudwatch: Client) -> set[str]
     """
     found = set()
     for metric_set in (within(API, namespace), within(SETS["outcomes"], namespace)):
-        listed = metrics(
+        listed = list_metrics(
             cloudwatch,
             metric_set.namespace,
             Dimensions=[{"Name": "eventSource", "Value": source}],
@@ -189,9 +206,9 @@ def resolve(source: str, name: str, known: Collection[str], *, force: bool) -> R
 
 def parse_region(text: str, *, force: bool) -> str:
     """
-    Check the name of a region, and return what is doubtful about it; empty if it is known.
+    Check the name of a region, and return the doubt about it; empty if it is known.
 
-    `UsageError` for what cannot be a region, or is nearly the name of one unless *force*.
+    `UsageError` for a text that cannot be a region, or is nearly one's name unless *force*.
     """
     if text.lower() in {"all", "any", "*", "every"}:
         raise UsageError(f"--region {text}: not a region; for all together give --any-region")

@@ -1,4 +1,4 @@
-"""A dashboard of the APIs that are called most."""
+"""A dashboard of the busiest APIs."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,17 +7,18 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from apitracker.aws import Client, Metric, asking, metrics, sums
+from apitracker.aws import Client, translate_errors
 from apitracker.core.metric_sets import API
 from apitracker.errors import ServiceError, UsageError
+from apitracker.operations.cloudwatch import Metric, get_sums, list_metrics
 
-DAYS: Final = 7  # that say which APIs are the busiest
-DAY: Final = 86_400
-NAME: Final = "apitracker-busiest"
-COLUMNS: Final = 24  # of the grid
+DAYS: Final = 7  # over which APIs are ranked
+DAY_SECONDS: Final = 86_400
+DASHBOARD_NAME: Final = "apitracker-busiest"
+GRID_COLUMNS: Final = 24  # of the grid
 ACROSS: Final = 4  # APIs beside each other
 HEIGHT: Final = 6
-MOST: Final = 400  # APIs: a widget and four metrics each, of 500 widgets and 2,500 metrics
+MOST_APIS: Final = 400  # APIs: a widget and four metrics each, of 500 widgets and 2,500 metrics
 PERIOD: Final = 300  # seconds
 
 
@@ -38,36 +39,36 @@ def busiest(cloudwatch: Client, namespace: str, *, now: int) -> list[Used]:
     at most 500 metrics, and not those with the highest sums.
     """
     dimensions = [{"Name": each} for each in API.dimensions]
-    listed = metrics(cloudwatch, namespace, Dimensions=dimensions)
-    found = sums(
+    listed = list_metrics(cloudwatch, namespace, Dimensions=dimensions)
+    found = get_sums(
         cloudwatch,
         (metric for metric in listed if _is_api(metric)),
-        period=DAY,
-        start=now - now % DAY - (DAYS - 1) * DAY,
+        period=DAY_SECONDS,
+        start=now - now % DAY_SECONDS - (DAYS - 1) * DAY_SECONDS,
         end=now + 60,
     )
-    return ranked(_used(metric, values.values()) for metric, values in found.items())
+    return rank_apis(_used(metric, values.values()) for metric, values in found.items())
 
 
-def ranked(rows: Iterable[Used]) -> list[Used]:
-    """Sort *rows*, most calls first, then by name; what was not called is left out."""
+def rank_apis(rows: Iterable[Used]) -> list[Used]:
+    """Sort the *rows* that have calls, most calls first, then by name."""
     called = (row for row in rows if row.calls)
     return sorted(called, key=lambda r: (-r.calls, r.event_name, r.aws_region, r.event_source))
 
 
-def body(rows: Sequence[Used], namespace: str, region: str) -> dict[str, Any]:
+def dashboard_body(rows: Sequence[Used], namespace: str, region: str) -> dict[str, Any]:
     """
-    Build the dashboard of *rows*, whose metrics are in *namespace* in *region*.
+    Build the dashboard of *rows*, with their metrics in *namespace* in *region*.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
     """
-    if len(rows) > MOST:
-        raise UsageError(f"a dashboard has room for {MOST} APIs")
+    if len(rows) > MOST_APIS:
+        raise UsageError(f"a dashboard has room for {MOST_APIS} APIs")
     about = (
         f"**The {len(rows)} busiest APIs** of {DAYS} days, made by `apitracker dashboard`, which "
         "replaces all of it when it is run again."
     )
-    widgets = [{"type": "text", **_place(0, 0, COLUMNS, 2), "properties": {"markdown": about}}]
+    widgets = [{"type": "text", **_place(0, 0, GRID_COLUMNS, 2), "properties": {"markdown": about}}]
     if rows:
         lines = [_metric(row, namespace, label=_title(row)) for row in rows]
         widgets += [
@@ -81,7 +82,7 @@ def body(rows: Sequence[Used], namespace: str, region: str) -> dict[str, Any]:
                 setPeriodToTimeRange=True,
             ),
         ]
-    width = COLUMNS // ACROSS
+    width = GRID_COLUMNS // ACROSS
     for number, row in enumerate(rows):
         down, along = divmod(number, ACROSS)
         pair = [
@@ -99,14 +100,14 @@ def require_name(name: str) -> None:
         raise UsageError(f"{name}: a dashboard's name has letters, digits, - and _, up to 255")
 
 
-def put(name: str, built: dict[str, Any], cloudwatch: Client) -> list[str]:
+def put_dashboard(name: str, built: dict[str, Any], cloudwatch: Client) -> list[str]:
     """
-    Make the dashboard, or replace the one of this name; give what AWS would have otherwise.
+    Make the dashboard, or replace the one of this name, and return AWS's remarks on it.
 
     `ServiceError` if AWS does not take it.
     """
     try:
-        with asking("cloudwatch:PutDashboard"):
+        with translate_errors("cloudwatch:PutDashboard"):
             answer = cloudwatch.put_dashboard(
                 DashboardName=name, DashboardBody=msgspec.json.encode(built).decode()
             )

@@ -1,5 +1,5 @@
 """
-Events that Lambda has given up are published after all, by the tracker's own code and ledger.
+Redrive: publish the events that Lambda has given up, with the tracker's own code and ledger.
 
 Lambda keeps each whole, in a record of its invocation, in a bucket of the stack:
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
@@ -13,20 +13,19 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from apitracker.aws import Client, asking, connection, pages
+from apitracker.aws import Client, paginate, translate_errors
 from apitracker.core.metric_sets import count_by_set
 from apitracker.core.model import Log
 from apitracker.core.own_calls import Own
 from apitracker.core.recognition import in_words
 from apitracker.errors import ApiTrackerError, LogError, ServiceError
-from apitracker.operations import deployment as stacks
-from apitracker.settings import load
+from apitracker.operations.connections import connect
+from apitracker.operations.deployment import Deployment
 from apitracker.tracker import ledger
 from apitracker.tracker.envelopes import open_event
 from apitracker.tracker.retries import Clock
 from apitracker.tracker.signing import CLOUDWATCH, DYNAMODB
 from apitracker.tracker.tracking import (
-    IN_DOUBT,
     Tracker,
     assemble,
     count_log,
@@ -34,11 +33,11 @@ from apitracker.tracker.tracking import (
 )
 
 SECONDS: Final = 60.0  # for one event, its retries included; as the function has by default
-MARGIN: Final = 10.0  # seconds kept for looking up what is known of an event
+MARGIN: Final = 10.0  # seconds kept for looking up an event in the ledger
 
 
-class Kept(Struct, frozen=True):
-    """Where failed events are, and a tracker like the one that failed on them."""
+class FailedEvents(Struct, frozen=True):
+    """The bucket of failed events, and a tracker like the one that failed on them."""
 
     bucket: str
     tracker: Tracker
@@ -46,7 +45,7 @@ class Kept(Struct, frozen=True):
 
 class Redriven(Struct, frozen=True):
     """
-    What became of an event, by its *key* in the bucket.
+    The outcome of an event, by its *key* in the bucket.
 
     One that is *done* is deleted, and all others stay; *refused* calls are too old to be taken.
     """
@@ -58,63 +57,60 @@ class Redriven(Struct, frozen=True):
 
 
 class _Invocation(Struct):
-    """What is used of Lambda's record."""
+    """The part of Lambda's record that is used."""
 
     requestPayload: Any
 
 
-def look_up(stack: str, cloudformation: Client, functions: Client, clock: Clock) -> Kept:
+def open_failed_events(deployment: Deployment, clock: Clock) -> FailedEvents:
     """
-    Find where the failed events of *stack* are, and make a tracker by its function's settings.
+    Open the failed events of *deployment*, with a tracker by its function's settings.
 
-    `ServiceError` if there is no such stack, or it keeps none.
+    `ServiceError` if it keeps none.
     """
-    found = stacks.require(stack, cloudformation)
-    function, bucket = found.resource(stacks.FUNCTION), found.resource(stacks.FAILED_EVENTS)
-    if not (function and bucket):
+    if not (deployment.function and deployment.failed_events):
         raise ServiceError(
-            f"{stack} keeps no failed events: is it the tracker's stack, of this version? "
-            "Deploy it again"
+            f"{deployment.name} keeps no failed events: is it the tracker's stack, of this "
+            "version? Deploy it again"
         )
-    configuration = stacks.configuration(function, functions)
-    settings, _ = load(stacks.variables(configuration))
-    function_arn = settings.own_function or configuration["FunctionArn"]
+    settings = deployment.settings
+    function_arn = settings.own_function or deployment.configuration["FunctionArn"]
     settings = replace(settings, own_function=function_arn)
-    tracker = assemble(settings, connection(CLOUDWATCH), connection(DYNAMODB), clock)
-    return Kept(bucket, tracker)
+    tracker = assemble(settings, connect(CLOUDWATCH), connect(DYNAMODB), clock)
+    return FailedEvents(deployment.failed_events, tracker)
 
 
-def redrive(
-    kept: Kept, s3: Client, *, dry_run: bool, tell: Callable[[str, str], None]
+def publish_failed(
+    failed: FailedEvents, s3: Client, *, dry_run: bool, tell: Callable[[str, str], None]
 ) -> Iterator[Redriven]:
     """
-    Publish what is missing of each event, delete it, and say so; one after the other, as they come.
+    Publish the missing calls of each event, delete it, and return its outcome, one by one.
 
-    What cannot be published stays. With *dry_run* nothing is changed. *tell* is told a key, and
-    what may count twice of it or is done without the ledger, before it is done: it may be stopped
-    anywhere and run again, as the ledger knows what was published. `ServiceError` if the bucket
-    cannot be read.
+    An event that cannot be published stays. With *dry_run* nothing is changed. *tell* is called
+    with a key and a text before a batch may count twice or is published without the ledger. It may
+    be stopped anywhere and run again, as the ledger knows the published batches. `ServiceError` if
+    the bucket cannot be read.
     """
-    for page in pages(s3, "s3:ListBucket", "list_objects_v2", Bucket=kept.bucket):
-        for found in page.get("Contents", []):
+    for answer in paginate(s3, "s3:ListBucket", "list_objects_v2", Bucket=failed.bucket):
+        for found in answer.get("Contents", []):
             key = found["Key"]
             try:
                 if dry_run:
-                    yield _preview(key, _event(kept, key, s3), kept.tracker)
+                    yield _preview(key, _event(failed, key, s3), failed.tracker)
                     continue
-                redriven = _publish(key, _event(kept, key, s3), kept.tracker, tell)
-                with asking("s3:DeleteObject"):
-                    s3.delete_object(Bucket=kept.bucket, Key=key)
+                redriven = _publish(key, _event(failed, key, s3), failed.tracker, tell)
+                with translate_errors("s3:DeleteObject"):
+                    s3.delete_object(Bucket=failed.bucket, Key=key)
             except ApiTrackerError as e:
                 yield Redriven(key, done=False, text=str(e))
             else:
                 yield redriven
 
 
-def _event(kept: Kept, key: str, s3: Client) -> Any:  # noqa: ANN401 - whatever Lambda was given
-    """Get the event out of Lambda's record of it. `LogError` if it is no such record."""
-    with asking("s3:GetObject"):
-        body = s3.get_object(Bucket=kept.bucket, Key=key)["Body"].read()
+def _event(failed: FailedEvents, key: str, s3: Client) -> Any:  # noqa: ANN401 - any JSON
+    """Read the event in Lambda's record. `LogError` if the object is not such a record."""
+    with translate_errors("s3:GetObject"):
+        body = s3.get_object(Bucket=failed.bucket, Key=key)["Body"].read()
     try:
         return msgspec.json.decode(body, type=_Invocation).requestPayload
     except (msgspec.DecodeError, RecursionError) as e:
@@ -123,13 +119,13 @@ def _event(kept: Kept, key: str, s3: Client) -> Any:  # noqa: ANN401 - whatever 
 
 def _publish(
     key: str,
-    event: Any,  # noqa: ANN401 - as above
+    event: Any,  # noqa: ANN401 - any JSON
     tracker: Tracker,
     tell: Callable[[str, str], None],
 ) -> Redriven:
     def notify(message: str, /, **facts: object) -> None:
-        doubt = f"batch {facts.get('batch')} may count twice"
-        tell(key, doubt if message == IN_DOUBT else message)
+        batch = facts.get("batch")
+        tell(key, f"batch {batch} may count twice" if batch else message)
 
     claimant = f"redrive/{os.urandom(6).hex()}"
     until = tracker.clock.now() + SECONDS
@@ -144,13 +140,13 @@ def _publish(
     return Redriven(key, True, text, sum(refusal.datum.calls for refusal in sent.refused))
 
 
-def _open(event: Any, tracker: Tracker) -> Log | None:  # noqa: ANN401 - as above
+def _open(event: Any, tracker: Tracker) -> Log | None:  # noqa: ANN401 - any JSON
     """Return the log in *event*, None for a control message. `LogError` if there is none."""
     logs = open_event(event, max_bytes=tracker.settings.max_log_bytes)
     return logs[0] if logs else None
 
 
-def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - as above
+def _preview(key: str, event: Any, tracker: Tracker) -> Redriven:  # noqa: ANN401 - any JSON
     log = _open(event, tracker)
     if log is None:
         return Redriven(key, done=True, text="a control message")

@@ -1,72 +1,86 @@
 """
-What reconciling has sent, and CloudWatch may not show yet: items in the tracker's ledger.
+Records of top-ups, in the tracker's ledger: calls sent by reconcile, perhaps not visible yet.
 
-CloudWatch shows old data hours or days after it has taken them. Who compares again before that
-finds the same calls missing, and would publish them twice.
+CloudWatch shows old data hours or days after it has taken them. A comparison before that finds the
+same calls missing, and would publish them twice.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from apitracker.aws import Client, RefusedError, asking
+from apitracker.aws import Client, RefusedError, translate_errors
 from apitracker.errors import ServiceError
 from apitracker.tracker.ledger import KEPT, HeldError
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-MOST: Final = 100  # items that are read, or written all or none, in one request
-PREFIX: Final = "reconciled:"  # of the items' ids, beside those of logs
+TOP_UPS_AT_ONCE: Final = 100  # items that are read, or written all or none, in one request
+ID_PREFIX: Final = "reconciled:"  # of the items' ids, beside those of logs
 CANCELED: Final = "TransactionCanceledException"
 
-Key: TypeAlias = tuple[int, str, str, str]
-"""One metric in one minute: its start in seconds since 1970, eventName, awsRegion, eventSource."""
+
+class MetricMinute(NamedTuple):
+    """A metric of the set `API` in one minute; *minute* is its start, in seconds since 1970."""
+
+    minute: int
+    event_name: str
+    aws_region: str
+    event_source: str
 
 
-class Note(Struct, frozen=True):
+class TopUpRecord(Struct, frozen=True):
     """
-    That at *at*, in seconds since 1970, calls were sent.
+    The record that calls of a minute were sent at *at*, in seconds since 1970.
 
-    *total* is how many calls of the minute CloudWatch has once it shows them.
+    CloudWatch has *total* calls of the minute once it shows them.
     """
 
     total: int
     at: int
 
 
-class Notes(Struct, frozen=True):
-    """The table of the notes, and the *namespace* of the metrics that they are about."""
+class TopUpRecords(Struct, frozen=True):
+    """The records in *table*, of metrics in *namespace*."""
 
     table: str
     dynamodb: Client
     namespace: str
 
 
-def look_up(notes: Notes, keys: Sequence[Key]) -> dict[Key, Note]:
-    """Give the notes there are on *keys*. `ServiceError` if the table cannot be asked."""
-    by_id = {_id(notes, key): key for key in keys}
+def read_top_ups(
+    records: TopUpRecords, minutes: Sequence[MetricMinute]
+) -> dict[MetricMinute, TopUpRecord]:
+    """Return the records of *minutes*. `ServiceError` if the table cannot be read."""
+    by_id = {_id(records, minute): minute for minute in minutes}
     ids = list(by_id)
-    found: dict[Key, Note] = {}
-    for some in (ids[at : at + MOST] for at in range(0, len(ids), MOST)):
-        for item in _items(notes, some):
-            note = Note(int(item["total"]["N"]), int(item["at"]["N"]))
-            found[by_id[item["id"]["S"]]] = note
+    found: dict[MetricMinute, TopUpRecord] = {}
+    for some in (ids[at : at + TOP_UPS_AT_ONCE] for at in range(0, len(ids), TOP_UPS_AT_ONCE)):
+        for item in _items(records, some):
+            record = TopUpRecord(int(item["total"]["N"]), int(item["at"]["N"]))
+            found[by_id[item["id"]["S"]]] = record
     return found
 
 
-def write(notes: Notes, new: Mapping[Key, Note], before: Mapping[Key, Note]) -> None:
+def write_top_ups(
+    records: TopUpRecords,
+    new: Mapping[MetricMinute, TopUpRecord],
+    before: Mapping[MetricMinute, TopUpRecord],
+) -> None:
     """
-    Write all of *new*, at most `MOST`, or none; *before* are the notes that were looked up.
+    Write all of *new*, at most `TOP_UPS_AT_ONCE`, or none; *before* are the records as read.
 
     `HeldError` if another run has written one of them since, `ServiceError` if the table cannot
     be written.
     """
-    written = [_put(notes, key, note, unless=before.get(key)) for key, note in new.items()]
+    written = [
+        _put(records, minute, record, unless=before.get(minute)) for minute, record in new.items()
+    ]
     try:
-        with asking("dynamodb:PutItem"):  # which is what a transaction has to be allowed
-            notes.dynamodb.transact_write_items(TransactItems=written)
+        with translate_errors("dynamodb:PutItem"):  # the permission that a transaction needs
+            records.dynamodb.transact_write_items(TransactItems=written)
     except RefusedError as e:
         if e.code != CANCELED:
             raise
@@ -75,37 +89,44 @@ def write(notes: Notes, new: Mapping[Key, Note], before: Mapping[Key, Note]) -> 
         ) from e
 
 
-def withdraw(notes: Notes, keys: Iterable[Key], before: Mapping[Key, Note]) -> None:
-    """Take the notes on *keys* back, at most `MOST`: what was noted *before* is so again."""
+def withdraw_top_ups(
+    records: TopUpRecords,
+    minutes: Iterable[MetricMinute],
+    before: Mapping[MetricMinute, TopUpRecord],
+) -> None:
+    """Take the records of *minutes* back, at most `TOP_UPS_AT_ONCE`, and restore those *before*."""
     written = []
-    for key in keys:
-        if note := before.get(key):
-            written.append({"Put": {"TableName": notes.table, "Item": _item(notes, key, note)}})
+    for minute in minutes:
+        if record := before.get(minute):
+            item = _item(records, minute, record)
+            written.append({"Put": {"TableName": records.table, "Item": item}})
         else:
-            which = {"id": {"S": _id(notes, key)}}
-            written.append({"Delete": {"TableName": notes.table, "Key": which}})
+            key = {"id": {"S": _id(records, minute)}}
+            written.append({"Delete": {"TableName": records.table, "Key": key}})
     if written:
-        with asking("dynamodb:DeleteItem"):
-            notes.dynamodb.transact_write_items(TransactItems=written)
+        with translate_errors("dynamodb:DeleteItem"):
+            records.dynamodb.transact_write_items(TransactItems=written)
 
 
-def _id(notes: Notes, key: Key) -> str:
-    digest = hashlib.sha256(msgspec.json.encode((notes.namespace, *key)))
-    return PREFIX + digest.hexdigest()
+def _id(records: TopUpRecords, minute: MetricMinute) -> str:
+    digest = hashlib.sha256(msgspec.json.encode((records.namespace, *minute)))
+    return ID_PREFIX + digest.hexdigest()
 
 
-def _item(notes: Notes, key: Key, note: Note) -> dict[str, Any]:
+def _item(records: TopUpRecords, minute: MetricMinute, record: TopUpRecord) -> dict[str, Any]:
     return {
-        "id": {"S": _id(notes, key)},
-        "total": {"N": str(note.total)},
-        "at": {"N": str(note.at)},
-        "expires": {"N": str(note.at + KEPT)},
+        "id": {"S": _id(records, minute)},
+        "total": {"N": str(record.total)},
+        "at": {"N": str(record.at)},
+        "expires": {"N": str(record.at + KEPT)},
     }
 
 
-def _put(notes: Notes, key: Key, note: Note, *, unless: Note | None) -> dict[str, Any]:
-    """Write *note* where nothing, or *unless*, stands."""
-    put: dict[str, Any] = {"TableName": notes.table, "Item": _item(notes, key, note)}
+def _put(
+    records: TopUpRecords, minute: MetricMinute, record: TopUpRecord, *, unless: TopUpRecord | None
+) -> dict[str, Any]:
+    """Return a write of *record* on condition that nothing, or *unless*, stands there."""
+    put: dict[str, Any] = {"TableName": records.table, "Item": _item(records, minute, record)}
     if unless is None:
         return {"Put": put | {"ConditionExpression": "attribute_not_exists(id)"}}
     condition = {
@@ -119,17 +140,17 @@ def _put(notes: Notes, key: Key, note: Note, *, unless: Note | None) -> dict[str
     return {"Put": put | condition}
 
 
-def _items(notes: Notes, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Get the items of *ids*; DynamoDB may leave some for a further request."""
+def _items(records: TopUpRecords, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Read the items of *ids*; DynamoDB may leave some for a further request."""
     keys = [{"id": {"S": each}} for each in ids]
-    wanted = {notes.table: {"Keys": keys, "ConsistentRead": True}}
+    wanted = {records.table: {"Keys": keys, "ConsistentRead": True}}
     while wanted:
-        with asking("dynamodb:BatchGetItem"):
-            answer = notes.dynamodb.batch_get_item(RequestItems=wanted)
+        with translate_errors("dynamodb:BatchGetItem"):
+            answer = records.dynamodb.batch_get_item(RequestItems=wanted)
         if "Responses" not in answer:  # botocore takes a web page for an empty answer
             raise ServiceError(
                 "dynamodb:BatchGetItem was answered without Responses: "
                 "is there a proxy in between, or another service at the endpoint?"
             )
-        yield from answer["Responses"].get(notes.table, ())
+        yield from answer["Responses"].get(records.table, ())
         wanted = answer.get("UnprocessedKeys") or {}

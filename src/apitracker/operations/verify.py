@@ -1,41 +1,34 @@
-"""Is the deployed tracker working? Each step of what flows is looked at, and what to do is said."""
+"""Verify a deployed tracker: check each step of the way of a record, and say the remedy."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from apitracker.aws import Client, Metric, RefusedError, asking, metrics, pages, sums
-from apitracker.core.metric_sets import API, SETS, USAGE, MetricSelection, parse_names, publishes
-from apitracker.errors import SettingsError
-from apitracker.operations import deployment as stacks
+from apitracker.aws import RefusedError, paginate, translate_errors
+from apitracker.core.metric_sets import API, SETS, USAGE, parse_names
+from apitracker.operations.alarm_checks import check_alarms
+from apitracker.operations.cloudwatch import Metric, get_sums, list_metrics
 from apitracker.operations.deployment import (
-    FAILED_EVENTS,
     FUNCTION,
-    GROUP,
-    SUBSCRIPTION,
-    TRAIL,
-    Stack,
+    GROUP_TAG,
+    Deployment,
+    MakeClient,
+    NotDeployedError,
+    find,
+    namespace_of,
+    variables,
 )
+from apitracker.operations.steps import State, StepResult, found_ok, found_wrong
 from apitracker.settings import PREFIX
 
-HOURS: Final = 3  # looked back, for invocations, their errors, and metrics
-STALE: Final = 2 * 3_600  # seconds: CloudWatch Logs may be an hour late in saying what it received
-LATE: Final = 30 * 60  # seconds: CloudTrail delivers within 15 minutes as a rule
-FIRST_RECORDS: Final = LATE  # seconds from a deployment, in which nothing may have come yet
-ALARMS_NAMED: Final = 20  # alarms that are named one by one
+HOURS_BACK: Final = 3  # looked back, for invocations, their errors, and metrics
+STALE: Final = 2 * 3_600  # seconds: CloudWatch Logs may be an hour late with its last record's time
+LATE_METRICS: Final = 30 * 60  # seconds: CloudTrail delivers within 15 minutes as a rule
+FIRST_RECORDS: Final = 30 * 60  # seconds from a deployment, in which nothing may have come yet
 SAMPLE: Final = 500  # metrics that are asked for their latest datum; one request
 
-# A query as apitracker alarm and the template write it: name, namespace, dimensions.
-OUR_QUERY: Final = re.compile(
-    r"""SELECT \w+\("?([^"()\\]+)"?\) FROM SCHEMA\("([^"\\]+)"((?:, *"?\w+"?)*)\)"""
-)
-OUR_CONDITION: Final = re.compile(r""""?(\w+)"? *= *'([^'\\]*)'""")
-
-GIVEN_GROUP: Final = "CloudTrailLogGroupName"  # a parameter
 DONE: Final = frozenset(
     {
         "CREATE_COMPLETE",
@@ -50,81 +43,57 @@ UNDER_WAY: Final = frozenset(
 AGAIN: Final = "run verify again when it is done"
 
 
-State: TypeAlias = Literal["ok", "waiting", "warning", "wrong"]
-
-
-class Finding(Struct, frozen=True):
-    """
-    What a step has found, or what to do.
-
-    *idle* says that nothing came through: another step may be the cause, or the time.
-    """
-
-    state: State
-    text: str
-    idle: bool = False
-
-
 class Check(Struct, frozen=True):
-    """What was found of one thing that was looked at."""
+    """The result of checking one thing, by its *name*."""
 
     name: str
     state: State
     text: str
 
 
-class Clients(Struct, frozen=True):
-    """The AWS clients that verifying takes, handed over once."""
-
-    cloudformation: Client
-    cloudtrail: Client
-    logs: Client
-    functions: Client
-    cloudwatch: Client
-    s3: Client
-    sns: Client
-
-
-class Deployed(Struct, frozen=True):
-    """What a stack is made of: names by logical id, and the log group with CloudTrail's records."""
-
-    stack: Stack
-    resources: dict[str, str]
-    group: str
-    alarms: frozenset[str]
-
-    @property
-    def function(self) -> str:
-        """The name of the Lambda function."""
-        return self.resources[FUNCTION]
-
-
-def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
+def verify(name: str, client: MakeClient, *, now: int) -> Iterator[Check]:
     """
-    Check each step of what flows, from the trail to the alarms, as they come.
+    Check the tracker *name* step by step, from the trail to the alarms.
 
-    *now* is in seconds since 1970. What may not be looked at is wrong. What has not come through
-    for a reason that is told already, or since the stack is too young, waits: all of it in one
-    check. `ServiceError` if AWS cannot be asked at all.
+    *now* is in seconds since 1970. A step that may not be looked at is wrong. Steps that nothing
+    came through wait, in one check, if a cause is found already or the deployment is too young.
+    `ServiceError` if AWS cannot be asked at all.
     """
     try:
-        deployed, check = look_up(stack, clients)
+        deployment = find(name, client)
+    except NotDeployedError as e:
+        yield Check("stack", "wrong", str(e))
+        return
     except RefusedError as e:
-        missing = Check("stack", "wrong", stacks.no_stack(stack))
-        yield missing if e.code == stacks.MISSING else _unseen("stack", e)
+        yield _unseen("stack", e)
         return
-    yield check
-    if deployed is None:
+    yield check_stack(deployment)
+    if not (deployment.function and deployment.log_group):
         return
-    flow: dict[str, Callable[[], Finding]] = {
-        "trail": partial(trail, deployed, clients, now),
-        "filter": partial(subscribed, deployed, clients),
-        "records": partial(received, deployed, clients, now),
-        "function": partial(invoked, deployed, clients, now),
-        "failures": partial(redriven, deployed, clients),
-        "metrics": partial(published, deployed, clients, now),
+    yield from _check_flow(deployment, client, now)
+    try:
+        for found in check_alarms(deployment, client):
+            yield Check("alarms", found.state, found.text)
+    except RefusedError as e:
+        yield _unseen("alarms", e)
+    try:
+        others = check_alone(deployment, client, now)
+        yield Check("trackers", others.state, others.text)
+    except RefusedError as e:
+        yield _unseen("trackers", e)
+
+
+def _check_flow(deployment: Deployment, client: MakeClient, now: int) -> Iterator[Check]:
+    """Check the steps that records and their calls go through, in order."""
+    flow: dict[str, Callable[[], StepResult]] = {
+        "trail": partial(check_trail, deployment, client, now),
+        "filter": partial(check_filter, deployment, client),
+        "records": partial(check_records, deployment, client, now),
+        "function": partial(check_function, deployment, client, now),
+        "failures": partial(check_failures, deployment, client),
+        "metrics": partial(check_metrics, deployment, client, now),
     }
-    age = now - deployed.stack.changed
+    age = now - deployment.changed
     causes: list[str] = []
     waiting: list[str] = []
     for name, step in flow.items():
@@ -140,453 +109,269 @@ def verify(stack: str, clients: Clients, *, now: int) -> Iterator[Check]:
             causes.append(name)
         yield Check(name, found.state, found.text)
     if waiting:
-        yield Check("traffic", "waiting", f"{', '.join(waiting)}: {_reason(stack, causes, age)}")
-    try:
-        yield from check_alarms(deployed, clients)
-    except RefusedError as e:
-        yield _unseen("alarms", e)
-    try:
-        others = alone(deployed, clients, now)
-        yield Check("trackers", others.state, others.text)
-    except RefusedError as e:
-        yield _unseen("trackers", e)
+        reason = _reason(deployment.name, causes, age)
+        yield Check("traffic", "waiting", f"{', '.join(waiting)}: {reason}")
 
 
 def _unseen(name: str, error: RefusedError) -> Check:
     return Check(name, "wrong", f"cannot tell: {error}")
 
 
-def _reason(stack: str, causes: Sequence[str], age: int) -> str:
-    """Say why nothing comes through."""
+def _reason(name: str, causes: Sequence[str], age: int) -> str:
+    """Return the reason why nothing comes through."""
     if causes:
         return f"nothing comes before this is mended: {', '.join(causes)}"
     return (
-        f"{stack} was deployed {_span(age)} ago; the first records take up to 15 minutes: run "
+        f"{name} was deployed {_span(age)} ago; the first records take up to 15 minutes: run "
         "verify again after that"
     )
 
 
-def look_up(stack: str, clients: Clients) -> tuple[Deployed | None, Check]:
-    """Find what the stack is made of. None if it is not the tracker's, or not there yet."""
-    found = stacks.describe(stack, clients.cloudformation)
-    names = {each: resource.name for each, resource in found.resources.items()}
-    group = found.parameters.get(GIVEN_GROUP) or found.resource(GROUP)
-    being_made = found.status in UNDER_WAY
-    if not (found.resource(FUNCTION) and group):
-        what = FUNCTION if group else "log group of a trail"
-        if being_made:
-            return None, Check("stack", "waiting", f"{stack} is {found.status}: {AGAIN}")
-        return None, Check("stack", "wrong", f"{stack} has no {what}: is it the tracker's stack?")
-    alarms = frozenset(
-        each.name for each in found.resources.values() if each.type == "AWS::CloudWatch::Alarm"
-    )
-    deployed = Deployed(found, names, group, alarms)
-    if found.status in DONE:
-        return deployed, Check("stack", "ok", f"{stack} is {found.status}")
-    if being_made:
-        return deployed, Check("stack", "waiting", f"{stack} is {found.status}: {AGAIN}")
-    text = f"{stack} is {found.status}: see its events, and deploy again"
-    return deployed, Check("stack", "wrong", text)
-
-
-def trail(deployed: Deployed, clients: Clients, now: int) -> Finding:
-    """Check that a trail delivers to the log group, and that it is logging."""
-    found = _trail(deployed, clients)
-    if not found:
-        return _wrong(
-            f"no trail delivers to {deployed.group}: give one this log group, with aws cloudtrail "
-            "update-trail --cloud-watch-logs-log-group-arn … --cloud-watch-logs-role-arn …"
+def check_stack(deployment: Deployment) -> Check:
+    """Check that the stack is whole, or that the function says which log group feeds it."""
+    name, status = deployment.name, deployment.status
+    if not status:
+        if deployment.log_group:
+            return Check("stack", "ok", f"{name} is a function without a stack")
+        arn = deployment.configuration["FunctionArn"]
+        return Check(
+            "stack",
+            "wrong",
+            f"{name} is a function without a stack and has no tag {GROUP_TAG}: name its log group, "
+            f"with aws lambda tag-resource --resource {arn} --tags {GROUP_TAG}=…",
         )
-    with asking("cloudtrail:GetTrailStatus"):
-        status = clients.cloudtrail.get_trail_status(Name=found)
+    if status in UNDER_WAY:
+        return Check("stack", "waiting", f"{name} is {status}: {AGAIN}")
+    if not (deployment.function and deployment.log_group):
+        missing = FUNCTION if deployment.log_group else "log group of a trail"
+        return Check("stack", "wrong", f"{name} has no {missing}: is it the tracker's stack?")
+    if status in DONE:
+        return Check("stack", "ok", f"{name} is {status}")
+    return Check("stack", "wrong", f"{name} is {status}: see its events, and deploy again")
+
+
+def check_trail(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
+    """Check that a trail delivers to the log group, and that it is logging."""
+    found = _trail(deployment, client)
+    if not found:
+        return found_wrong(
+            f"no trail delivers to {deployment.log_group}: give one this log group, with aws "
+            "cloudtrail update-trail --cloud-watch-logs-log-group-arn … "
+            "--cloud-watch-logs-role-arn …"
+        )
+    with translate_errors("cloudtrail:GetTrailStatus"):
+        status = client("cloudtrail").get_trail_status(Name=found)
     if not status["IsLogging"]:
-        return _wrong(f"{found} is not logging: aws cloudtrail start-logging --name {found}")
+        return found_wrong(f"{found} is not logging: aws cloudtrail start-logging --name {found}")
     if error := status.get("LatestCloudWatchLogsDeliveryError"):
-        return _wrong(
+        return found_wrong(
             f"{found} cannot deliver to CloudWatch Logs: {error}: its role needs "
-            f"logs:CreateLogStream and logs:PutLogEvents on {deployed.group}"
+            f"logs:CreateLogStream and logs:PutLogEvents on {deployment.log_group}"
         )
     if at := status.get("LatestCloudWatchLogsDeliveryTime"):
-        return _ok(f"{found} is logging; it delivered {_ago(now - at.timestamp())}")
-    return _ok(f"{found} is logging")
+        return found_ok(f"{found} is logging; it delivered {_ago(now - at.timestamp())}")
+    return found_ok(f"{found} is logging")
 
 
-def subscribed(deployed: Deployed, clients: Clients) -> Finding:
+def check_filter(deployment: Deployment, client: MakeClient) -> StepResult:
     """Check that the log group has a subscription filter to our function."""
-    filters = _filters(deployed, clients)
-    ours = [each for each in filters if _is_named(each["destinationArn"], deployed.function)]
+    filters = _filters(deployment, client)
+    ours = [each for each in filters if _is_named(each["destinationArn"], deployment.function)]
     if not ours:
         others = f"; it has {len(filters)} others" if filters else ""
-        return _wrong(
-            f"{deployed.group} has no subscription filter to {deployed.function}{others}: "
+        return found_wrong(
+            f"{deployment.log_group} has no subscription filter to {deployment.function}{others}: "
             f"deploy the stack again, or make one with an empty pattern"
         )
     if pattern := ours[0].get("filterPattern"):
-        return _ok(f"{deployed.group} sends {deployed.function} what matches {pattern}")
-    return _ok(f"{deployed.group} sends all records to {deployed.function}")
+        return found_ok(
+            f"{deployment.log_group} sends {deployment.function} what matches {pattern}"
+        )
+    return found_ok(f"{deployment.log_group} sends all records to {deployment.function}")
 
 
-def received(deployed: Deployed, clients: Clients, now: int) -> Finding:
+def check_records(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that the log group gets records."""
-    with asking("logs:DescribeLogStreams"):
-        streams = clients.logs.describe_log_streams(
-            logGroupName=deployed.group, orderBy="LastEventTime", descending=True
+    with translate_errors("logs:DescribeLogStreams"):
+        streams = client("logs").describe_log_streams(
+            logGroupName=deployment.log_group, orderBy="LastEventTime", descending=True
         )["logStreams"]
     latest = max((each.get("lastIngestionTime", 0) for each in streams), default=0) / 1_000
     if not latest:
-        return _wrong(
-            f"{deployed.group} has never received a record: see to the trail",
+        return found_wrong(
+            f"{deployment.log_group} has never received a record: see to the trail",
             idle=True,
         )
-    text = f"{deployed.group} received records {_ago(now - latest)}"
+    text = f"{deployment.log_group} received records {_ago(now - latest)}"
     if now - latest > STALE:
-        return _wrong(f"{text}: see to the trail", idle=True)
-    return _ok(text)
+        return found_wrong(f"{text}: see to the trail", idle=True)
+    return found_ok(text)
 
 
-def invoked(deployed: Deployed, clients: Clients, now: int) -> Finding:
+def check_function(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that the function is well, and was invoked without errors."""
-    name = deployed.function
-    configuration = _configuration(name, clients)
+    name = deployment.function
+    configuration = deployment.configuration
     if configuration.get("State") == "Failed" or configuration.get("LastUpdateStatus") == "Failed":
         why = configuration.get("StateReason") or configuration.get("LastUpdateStatusReason", "")
-        return _wrong(f"{name} cannot run: {why}: deploy the stack again")
+        return found_wrong(f"{name} cannot run: {why}: deploy the stack again")
     calls, errors = (
-        _in_all(clients, now, Metric("AWS/Lambda", which, (("FunctionName", name),)))
+        _total(client, now, Metric("AWS/Lambda", which, (("FunctionName", name),)))
         for which in ("Invocations", "Errors")
     )
     if errors:
-        return _wrong(
-            f"{errors:,} of {calls:,} invocations of {name} failed in {HOURS} hours: "
-            f"aws logs tail {_log(configuration)} --since {HOURS}h"
+        return found_wrong(
+            f"{errors:,} of {calls:,} invocations of {name} failed in {HOURS_BACK} hours: "
+            f"aws logs tail {_log(configuration)} --since {HOURS_BACK}h"
         )
     if not calls:
-        return _wrong(
-            f"{name} was not invoked in {HOURS} hours: see to the filter, and to the permission "
-            "of logs.amazonaws.com to invoke it (deploy the stack again)",
+        return found_wrong(
+            f"{name} was not invoked in {HOURS_BACK} hours: see to the filter, and to the "
+            "permission of logs.amazonaws.com to invoke it (deploy the stack again)",
             idle=True,
         )
-    return _ok(f"{name} was invoked {calls:,} times in {HOURS} hours, without errors")
+    return found_ok(f"{name} was invoked {calls:,} times in {HOURS_BACK} hours, without errors")
 
 
-def redriven(deployed: Deployed, clients: Clients) -> Finding:
+def check_failures(deployment: Deployment, client: MakeClient) -> StepResult:
     """Check that no failed event waits to be published."""
-    bucket = deployed.resources.get(FAILED_EVENTS)
+    bucket = deployment.failed_events
     if not bucket:
-        return _wrong(
-            f"{deployed.stack.name} keeps no failed events: deploy it again, of this version"
+        return found_wrong(
+            f"{deployment.name} keeps no failed events: deploy it again, of this version"
         )
-    with asking("s3:ListBucket"):
-        found = clients.s3.list_objects_v2(Bucket=bucket, MaxKeys=SAMPLE)
+    with translate_errors("s3:ListBucket"):
+        found = client("s3").list_objects_v2(Bucket=bucket, MaxKeys=SAMPLE)
     if waiting := found["KeyCount"]:
         more = " or more" if found["IsTruncated"] else ""
-        return _wrong(
+        return found_wrong(
             f"{waiting:,}{more} failed events wait in {bucket}, for 30 days: mend what the log of "
-            f"{deployed.function} says, then apitracker redrive --stack {deployed.stack.name}"
+            f"{deployment.function} says, then apitracker redrive --stack {deployment.name}"
         )
-    return _ok(f"no failed events wait in {bucket}")
+    return found_ok(f"no failed events wait in {bucket}")
 
 
-def published(deployed: Deployed, clients: Clients, now: int) -> Finding:
+def check_metrics(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that metrics arrive, and how late."""
-    namespace, steady = _published(_configuration(deployed.function, clients))
-    listed = metrics(clients.cloudwatch, namespace, RecentlyActive=f"PT{HOURS}H")
+    namespace, steady = _namespace_of_calls(deployment.configuration)
+    listed = list_metrics(client("cloudwatch"), namespace, RecentlyActive=f"PT{HOURS_BACK}H")
     some = [metric for metric, _ in zip(listed, range(SAMPLE), strict=False)]
-    found = sums(clients.cloudwatch, some, period=60, start=now - HOURS * 3_600, end=now + LATE)
+    begin = now - HOURS_BACK * 3_600
+    found = get_sums(client("cloudwatch"), some, period=60, start=begin, end=now + LATE_METRICS)
     latest = max((time for values in found.values() for time in values), default=None)
-    text = f"no metrics in {namespace} for {HOURS} hours"
+    text = f"no metrics in {namespace} for {HOURS_BACK} hours"
     if latest is not None:
         text = f"the latest call in {namespace} was made {_ago(now - latest)}"
     if not steady:
-        return _ok(f"{text}: only calls that went wrong are published")
+        return found_ok(f"{text}: only calls that went wrong are published")
     if latest is None:
-        return _wrong(
+        return found_wrong(
             f"{text}: see to the function; its role needs cloudwatch:PutMetricData for {namespace}",
             idle=True,
         )
-    if now - latest > LATE:
-        return _wrong(f"{text}: CloudTrail takes 15 minutes; see to the lines above", idle=True)
-    return _ok(text)
-
-
-def check_alarms(deployed: Deployed, clients: Clients) -> Iterator[Check]:
-    """
-    Check the alarms on the tracker and on what it publishes.
-
-    An alarm on the tracker that fires, or one on a metric that never comes, is wrong. An alarm on
-    calls that fires is not the tracker's fault, and one that notifies nobody may be meant so:
-    these are warnings.
-    """
-    configuration = _configuration(deployed.function, clients)
-    namespace = _namespace(configuration)
-    every, covered = _alarms(clients)
-    ours = [each for each in every if _is_ours(each, deployed, namespace)]
-    firing = [each for each in ours if each["StateValue"] == "ALARM"]
-    on_calls = [each for each in firing if _metrics_of_calls(each, namespace)]
-    on_tracker = [each for each in firing if each not in on_calls]
-    silent = [
-        each
-        for each in ours
-        if not (each.get("ActionsEnabled", True) and each.get("AlarmActions"))
-        and not re.search(rf"""[("':]{re.escape(each["AlarmName"])}["')]""", covered)
-    ]
-    found: list[Finding] = []
-    if on_tracker:
-        found.append(_wrong(f"firing: {_named(on_tracker)}: see the reason in CloudWatch"))
-    found += _unfed(ours, deployed, configuration)
-    if on_calls:
-        text = f"firing, as calls are above the threshold: {_named(on_calls)}"
-        found.append(Finding("warning", text))
-    if silent:
-        found.append(
-            Finding(
-                "warning",
-                f"nobody is told by {_named(silent)}: give the stack AlarmEmail or AlarmTopicArn, "
-                "and your own alarms --notify",
-            )
+    if now - latest > LATE_METRICS:
+        return found_wrong(
+            f"{text}: CloudTrail takes 15 minutes; see to the lines above", idle=True
         )
-    if unconfirmed := _unconfirmed(deployed, clients):
-        found.append(Finding("warning", unconfirmed))
-    text = f"{len(ours)} alarms, none firing; each notifies somebody" if ours else "there are none"
-    for each in found or [_ok(text)]:
-        yield Check("alarms", each.state, each.text)
+    return found_ok(text)
 
 
-def _unfed(
-    alarms: Sequence[Mapping[str, Any]], deployed: Deployed, configuration: Mapping[str, Any]
-) -> Iterator[Finding]:
-    """Find the alarms on metrics in the tracker's namespaces that no deployed set publishes."""
-    try:
-        choice = stacks.choice_of(configuration)
-    except SettingsError as e:
-        yield _wrong(f"{deployed.function} cannot run: {e}")
-        return
-    missing: dict[Metric, list[Mapping[str, Any]]] = {}
-    for alarm in alarms:
-        for metric in _metrics_of_calls(alarm, choice.namespace):
-            if not publishes(choice, metric.namespace, metric.name, dict(metric.dimensions)):
-                missing.setdefault(metric, []).append(alarm)
-    for metric, some in missing.items():
-        yield _wrong(
-            f"never firing: {_named(some)}: {metric.name} in {metric.namespace} is not published; "
-            f"{_mended(metric, choice, deployed.stack)}"
-        )
-
-
-def _mended(metric: Metric, choice: MetricSelection, stack: Stack) -> str:
-    """Say what to do so that *metric* is published."""
-    wanted = metric.namespace, metric.name, dict(metric.dimensions)
-    if publishes(replace(choice, include="", exclude=""), *wanted):
-        return "change IncludeRules or ExcludeRules, or delete it"
-    for name in SETS:
-        if publishes(replace(choice, metrics=(name,), include="", exclude=""), *wanted):
-            return f"add the metric set {name}: {stacks.command_adding(name, stack)}"
-    return "no metric set has it: delete it"
-
-
-def alone(deployed: Deployed, clients: Clients, now: int) -> Finding:
+def check_alone(deployment: Deployment, client: MakeClient, now: int) -> StepResult:
     """Check that no other tracker publishes to our namespace: each call would count twice."""
     fed = [
         each["destinationArn"]
-        for each in _filters(deployed, clients)
-        if not _is_named(each["destinationArn"], deployed.function)
+        for each in _filters(deployment, client)
+        if not _is_named(each["destinationArn"], deployment.function)
     ]
-    namespace = _namespace(_configuration(deployed.function, clients))
+    namespace = deployment.namespace
     others: list[str] = []
-    for page in pages(clients.functions, "lambda:ListFunctions", "list_functions"):
-        for each in page["Functions"]:
+    for answer in paginate(client("lambda"), "lambda:ListFunctions", "list_functions"):
+        for each in answer["Functions"]:
             name = each["FunctionName"]
             on_our_group = any(_is_named(arn, name) for arn in fed)
             if (
-                name != deployed.function
+                name != deployment.function
                 and _tracks(each, fed=on_our_group)
-                and _namespace(each) == namespace
-                and (on_our_group or _runs(name, clients, now))
+                and namespace_of(each) == namespace
+                and (on_our_group or _runs(name, client, now))
             ):
                 others.append(name)
     if others:
-        return _wrong(
+        return found_wrong(
             f"also publishing to {namespace}: {', '.join(sorted(others))}: calls count twice; "
             "delete its stack or subscription filter, or give it another namespace"
         )
-    return _ok(f"no other tracker publishes to {namespace}")
+    return found_ok(f"no other tracker publishes to {namespace}")
 
 
-def _ok(text: str) -> Finding:
-    return Finding("ok", text)
-
-
-def _wrong(text: str, *, idle: bool = False) -> Finding:
-    return Finding("wrong", text, idle)
-
-
-# --- what is asked ------------------------------------------------------------------------------
-
-
-def _trail(deployed: Deployed, clients: Clients) -> str:
-    """Give the stack's own trail by name, or else by ARN one that delivers to the group; or ""."""
-    if own := deployed.resources.get(TRAIL):
-        return own
-    with asking("cloudtrail:DescribeTrails"):
-        trails = clients.cloudtrail.describe_trails(includeShadowTrails=True)["trailList"]
+def _trail(deployment: Deployment, client: MakeClient) -> str:
+    """Return the stack's own trail, or else one that delivers to the log group, or ""."""
+    if deployment.trail:
+        return deployment.trail
+    with translate_errors("cloudtrail:DescribeTrails"):
+        trails = client("cloudtrail").describe_trails(includeShadowTrails=True)["trailList"]
     for each in trails:
-        if f":log-group:{deployed.group}:" in each.get("CloudWatchLogsLogGroupArn", "") + ":":
+        if f":log-group:{deployment.log_group}:" in each.get("CloudWatchLogsLogGroupArn", "") + ":":
             return str(each["TrailARN"])
     return ""
 
 
-def _filters(deployed: Deployed, clients: Clients) -> list[dict[str, Any]]:
-    found = pages(
-        clients.logs,
+def _filters(deployment: Deployment, client: MakeClient) -> list[dict[str, Any]]:
+    answers = paginate(
+        client("logs"),
         "logs:DescribeSubscriptionFilters",
         "describe_subscription_filters",
-        logGroupName=deployed.group,
+        logGroupName=deployment.log_group,
     )
-    return [each for page in found for each in page["subscriptionFilters"]]
+    return [each for answer in answers for each in answer["subscriptionFilters"]]
 
 
-def _configuration(name: str, clients: Clients) -> dict[str, Any]:
-    return stacks.configuration(name, clients.functions)
-
-
-def _alarms(clients: Clients) -> tuple[list[dict[str, Any]], str]:
-    """List all alarms on metrics, and the rules of the composite alarms that notify somebody."""
-    alarms: list[dict[str, Any]] = []
-    rules: list[str] = []
-    for page in pages(
-        clients.cloudwatch,
-        "cloudwatch:DescribeAlarms",
-        "describe_alarms",
-        AlarmTypes=["CompositeAlarm", "MetricAlarm"],
-    ):
-        alarms += page.get("MetricAlarms", [])
-        rules += [
-            each["AlarmRule"]
-            for each in page.get("CompositeAlarms", [])
-            if each.get("ActionsEnabled", True) and each.get("AlarmActions")
-        ]
-    return alarms, "\n".join(rules)
-
-
-def _unconfirmed(deployed: Deployed, clients: Clients) -> str:
-    """Say what to do if the e-mail address of the stack's alarms has not confirmed; else empty."""
-    subscription = deployed.resources.get(SUBSCRIPTION)
-    if not subscription:
-        return ""
-    try:
-        with asking("sns:GetSubscriptionAttributes"):
-            found = clients.sns.get_subscription_attributes(SubscriptionArn=subscription)
-    except RefusedError as e:
-        return f"whether the address of AlarmEmail has confirmed is not known: {e}"
-    if found["Attributes"].get("PendingConfirmation") == "true":
-        return (
-            "nobody is told by e-mail: the address of AlarmEmail has not confirmed; open the "
-            "message that SNS sent to it"
-        )
-    return ""
-
-
-def _in_all(clients: Clients, now: int, metric: Metric) -> int:
+def _total(client: MakeClient, now: int, metric: Metric) -> int:
     """Add up *metric* over the last hours, this minute included."""
-    found = sums(clients.cloudwatch, [metric], period=300, start=now - HOURS * 3_600, end=now + 60)
+    begin = now - HOURS_BACK * 3_600
+    found = get_sums(client("cloudwatch"), [metric], period=300, start=begin, end=now + 60)
     return round(sum(found[metric].values()))
 
 
-def _runs(name: str, clients: Clients, now: int) -> bool:
+def _runs(name: str, client: MakeClient, now: int) -> bool:
     invocations = Metric("AWS/Lambda", "Invocations", (("FunctionName", name),))
-    return _in_all(clients, now, invocations) > 0
-
-
-# --- what is made of it -------------------------------------------------------------------------
+    return _total(client, now, invocations) > 0
 
 
 def _is_named(arn: str, function: str) -> bool:
-    """Whether *arn* is of *function*, or of a version or an alias of it."""
+    """Return whether *arn* is of *function*, or of a version or an alias of it."""
     return f":function:{function}:" in f"{arn}:"
 
 
-def _namespace(configuration: Mapping[str, Any]) -> str:
-    """Where a tracker with this configuration publishes. The predecessor knows one place only."""
-    return stacks.variables(configuration).get(f"{PREFIX}NAMESPACE") or API.namespace
-
-
-def _published(configuration: dict[str, Any]) -> tuple[str, bool]:
+def _namespace_of_calls(configuration: Mapping[str, Any]) -> tuple[str, bool]:
     """
-    Where to look for what is published, and whether each call is, not only one that went wrong.
+    Return the namespace to look for metrics in, and whether each call makes one there.
 
-    Without the set `API` that is where the others are.
+    The other sets are beside the set `API`, and some have calls that went wrong only.
     """
-    names = parse_names(stacks.variables(configuration).get(f"{PREFIX}METRICS", API.name))
-    namespace = _namespace(configuration)
+    names = parse_names(variables(configuration).get(f"{PREFIX}METRICS", API.name))
+    namespace = namespace_of(configuration)
     if API.name in names:
         return namespace, True
     return namespace + USAGE, any(not SETS[name].names for name in names if name in SETS)
 
 
-def _tracks(configuration: dict[str, Any], *, fed: bool) -> bool:
+def _tracks(configuration: Mapping[str, Any], *, fed: bool) -> bool:
     """
-    Whether a function looks like a tracker: ours, or the predecessor.
+    Return whether a function looks like a tracker: ours, or the predecessor.
 
     The predecessor's name holds its logical id where a stack made it; one that was made by hand
     is known by its handler, if our log group feeds it.
     """
     return (
         FUNCTION in configuration["FunctionName"]
-        or any(name.startswith(PREFIX) for name in stacks.variables(configuration))
+        or any(name.startswith(PREFIX) for name in variables(configuration))
         or (fed and configuration.get("Handler") == "app.handler")
     )
 
 
-def _is_ours(alarm: dict[str, Any], deployed: Deployed, namespace: str) -> bool:
-    """Whether *alarm* is the stack's, or watches the function or what it publishes."""
-    dimensions = [each["Value"] for each in alarm.get("Dimensions", [])]
-    parts = alarm.get("Metrics", [])
-    queries = [each.get("Expression", "") for each in parts]
-    stats = [each["MetricStat"]["Metric"] for each in parts if "MetricStat" in each]
-    watched = [each.get("Namespace") or "" for each in (alarm, *stats)]
-    return (
-        alarm["AlarmName"] in deployed.alarms
-        or any(each == namespace or each.startswith(f"{namespace}/") for each in watched)
-        or ("AWS/Lambda" in watched and deployed.function in dimensions)
-        or any(f'"{namespace}{end}' in each for each in queries for end in '"/')
-    )
-
-
-def _metrics_of_calls(alarm: Mapping[str, Any], namespace: str) -> list[Metric]:
-    """
-    Return the metrics of calls in *namespace* that *alarm* watches; a value that may be any is "".
-
-    Of queries only those are understood that are written like ours.
-    """
-    queries = alarm.get("Metrics", [])
-    stats = [each["MetricStat"]["Metric"] for each in queries if "MetricStat" in each]
-    found = [
-        Metric(
-            each["Namespace"],
-            each["MetricName"],
-            tuple((d["Name"], d["Value"]) for d in each.get("Dimensions", [])),
-        )
-        for each in (alarm, *stats)
-        if each.get("MetricName")
-    ]
-    for each in queries:
-        if query := OUR_QUERY.search(each.get("Expression", "")):
-            name, source, dimensions = query.groups()
-            values = dict(OUR_CONDITION.findall(query.string[query.end() :]))
-            names = [part.strip(' "') for part in dimensions.split(",") if part.strip()]
-            pairs = tuple((each, values.get(each, "")) for each in names)
-            found.append(Metric(source, name, pairs))
-    return [metric for metric in found if metric.namespace in {namespace, namespace + USAGE}]
-
-
-def _named(alarms: Sequence[Mapping[str, Any]]) -> str:
-    names = sorted(each["AlarmName"] for each in alarms)
-    more = f" and {len(names) - ALARMS_NAMED:,} more" if len(names) > ALARMS_NAMED else ""
-    return ", ".join(names[:ALARMS_NAMED]) + more
-
-
-def _log(configuration: dict[str, Any]) -> str:
-    """The log group that the function writes to."""
+def _log(configuration: Mapping[str, Any]) -> str:
+    """Return the log group that the function writes to."""
     chosen = configuration.get("LoggingConfig", {}).get("LogGroup")
     return str(chosen or f"/aws/lambda/{configuration['FunctionName']}")
 

@@ -1,10 +1,10 @@
-"""The application: the page, its static files, and the endpoints that its figures come from."""
+"""The application: the page, its static files, and the endpoints of its figures."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +14,10 @@ from fastapi.telemetry import TelemetryConfig
 
 from apitracker.errors import StoreError, UsageError
 from apitracker.page import views
+from apitracker.page.answers import Fault
+from apitracker.page.parameters import ExportParameters, Parameters
 from apitracker.store.database import Store
+from apitracker.store.schema import APITRACKER_VERSION
 
 HERE: Final = Path(__file__).parent
 POLICY: Final = (
@@ -38,13 +41,13 @@ NO_TELEMETRY: Final = TelemetryConfig(
 )
 """Nothing is sent anywhere, whatever OpenTelemetry finds in the environment."""
 
-Q = TypeVar("Q", bound=views.Question)
+P = TypeVar("P", bound=Parameters)
 A = TypeVar("A")
 
 FAULTS: Final[dict[int | str, dict[str, Any]]] = {
-    403: {"model": views.Fault, "description": "Another site asks, through a browser."},
-    422: {"model": views.Fault, "description": "A question that cannot be asked."},
-    503: {"model": views.Fault, "description": "The store cannot be read just now, or at all."},
+    403: {"model": Fault, "description": "Another site asks, through a browser."},
+    422: {"model": Fault, "description": "A question that cannot be asked."},
+    503: {"model": Fault, "description": "The store cannot be read just now, or at all."},
 }
 FILE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -63,7 +66,7 @@ def make_app(path: Path, hosts: Collection[str] = LOOPBACK) -> FastAPI:
     """
     app = FastAPI(
         title="apitracker",
-        version=views.VERSION,
+        version=APITRACKER_VERSION,
         description="Which AWS APIs are called, how often, by whom, and which are throttled or"
         " denied: the figures of the local page. Counts are of calls; times are UTC.",
         telemetry=NO_TELEMETRY,
@@ -84,7 +87,7 @@ def make_app(path: Path, hosts: Collection[str] = LOOPBACK) -> FastAPI:
 
 
 def _guard(app: FastAPI, hosts: Collection[str]) -> None:
-    """Refuse what a page of another site may ask through the browser; say what ours may load."""
+    """Refuse requests by a name that is not this server's; limit the files of our page."""
 
     @app.middleware("http")
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -95,7 +98,7 @@ def _guard(app: FastAPI, hosts: Collection[str]) -> None:
             else JSONResponse({"detail": f"{host}: not the name of this server: {WAY_ON}"}, 421)
         )
         response.headers.update(HEADERS)
-        # What is in the store is not for the browser's disk; files of ours it may keep, but it
+        # Answers of the store are not for the browser's disk. It may keep our static files, but
         # asks whether they are still the same.
         static = request.url.path.startswith("/static/")
         response.headers["Cache-Control"] = "no-cache" if static else "no-store"
@@ -147,11 +150,11 @@ async def _refuse_elsewhere(request: Request) -> None:
 
 
 def _explain(app: FastAPI) -> None:
-    """Answer with words when there is no answer."""
+    """Answer in words where a question fails."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, e: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"detail": views.wrong(e.errors())}, 422)
+        return JSONResponse({"detail": views.word_errors(e.errors())}, 422)
 
     @app.exception_handler(UsageError)
     async def unusable(_: Request, e: UsageError) -> JSONResponse:
@@ -169,47 +172,35 @@ def _endpoints(store: Store) -> APIRouter:
     # between two of them the file is closed, so that an ingest can go on.
     turn = Lock()
 
-    def answered(answer: Callable[[Store, Q], A], question: Q) -> A:
-        with turn:
-            return answer(store, question)
+    def answered(answer: Callable[[views.OpenStore, P], A], parameters: P) -> A:
+        with turn, store.reading() as db:
+            return answer(views.OpenStore(store.path, db), parameters)
 
-    @api.get("/api/about", summary="What is in the store")
-    def about(question: Annotated[views.Question, Query()]) -> views.About:
-        return answered(views.about, question)
+    def add(path: str, endpoint: views.Endpoint) -> None:
+        kind = endpoint.parameters
 
-    @api.get("/api/summary", summary="Headline figures")
-    def summary(question: Annotated[views.Selected, Query()]) -> views.Summary:
-        return answered(views.summary, question)
+        def respond(parameters: Annotated[kind, Query()]) -> Any:  # type: ignore[valid-type] # noqa: ANN401 - it is told by response_model
+            return answered(endpoint.answer, parameters)
 
-    @api.get("/api/thresholds", summary="Thresholds for an alarm")
-    def thresholds(question: Annotated[views.Alarmed, Query()]) -> views.Thresholds:
-        return answered(views.thresholds, question)
+        api.add_api_route(
+            path,
+            respond,
+            summary=endpoint.summary,
+            response_model=get_type_hints(endpoint.answer)["return"],
+        )
 
-    @api.get("/api/series", summary="Calls over time")
-    def series(question: Annotated[views.OverTime, Query()]) -> views.Stacked:
-        return answered(views.series, question)
-
-    @api.get("/api/top", summary="What calls fall to")
-    def top(question: Annotated[views.Ranked, Query()]) -> views.Top:
-        return answered(views.top, question)
-
-    @api.get("/api/throttles", summary="Throttled or denied APIs, and who is behind it")
-    def throttles(question: Annotated[views.Refused, Query()]) -> list[views.Throttle]:
-        return answered(views.throttles, question)
-
-    @api.get("/api/reconciliation", summary="What became of every record")
-    def reconciliation(question: Annotated[views.Question, Query()]) -> views.Reconciliation:
-        return answered(views.reconciliation, question)
+    for path, endpoint in views.ENDPOINTS.items():
+        add(path, endpoint)
 
     @api.get("/api/export", summary="All rows, as a file", response_class=Response, responses=FILE)
-    def export(question: Annotated[views.Exported, Query()]) -> Response:
-        text = answered(views.export, question)
-        kind = {"csv": "text/csv", "json": "application/json"}[question.format]
-        name = "-".join(part.strip() for part in question.by.split(","))
+    def export(parameters: Annotated[ExportParameters, Query()]) -> Response:
+        text = answered(views.export_rows, parameters)
+        kind = {"csv": "text/csv", "json": "application/json"}[parameters.format]
+        name = "-".join(part.strip() for part in parameters.by.split(","))
         return Response(
             text,
             media_type=kind,
-            headers={"Content-Disposition": f'attachment; filename="{name}.{question.format}"'},
+            headers={"Content-Disposition": f'attachment; filename="{name}.{parameters.format}"'},
         )
 
     return api

@@ -1,8 +1,8 @@
 """
 The overview of the store as one HTML file, to send around.
 
-It is the page of `page.app` with everything in it: style, modules, and the answers that the page
-would have asked the server for. It loads nothing, and what stands in it is of one point in time.
+It is the page of `page.app` with everything in it: style, modules, and the server's answers to the
+page. It loads nothing, and its figures are of one state of the store.
 """
 
 import json
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
-Parameters: TypeAlias = list[tuple[str, str]]
+QueryPairs: TypeAlias = list[tuple[str, str]]
+"""Parameters by name, as in the query of an address."""
 
 WEB: Final = Path(__file__).parent
 STATIC: Final = WEB / "static"
@@ -33,12 +34,16 @@ TABLES: Final = {
     "regions": "awsRegion",
 }
 
-Ask = Callable[[str, Parameters], Any]
-"""Asks a path of the server, with parameters; gives what it answers, as of JSON."""
+Ask: TypeAlias = Callable[[str, QueryPairs], Any]
+"""Asks a path of the server, with parameters, and returns the answer, as of JSON."""
 
 
-def gather(ask: Ask, selection: Parameters) -> dict[str, Any]:
-    """Ask all that the overview of *selection* (since, until, where) shows, for `write`."""
+def gather(ask: Ask, selection: QueryPairs) -> dict[str, Any]:
+    """
+    Ask all that the overview of *selection* (since, until, where) shows, for `write_report`.
+
+    *ask* asks one open store, so that all figures are of one state of it.
+    """
     return {
         "address": f"?{urlencode(selection)}",
         "about": ask("/api/about", []),
@@ -58,12 +63,8 @@ def gather(ask: Ask, selection: Parameters) -> dict[str, Any]:
     }
 
 
-def write(answers: dict[str, Any]) -> str:
-    """
-    Write what `gather` gives as an HTML file.
-
-    What source.js takes out of *answers* is named as it is there.
-    """
+def write_report(answers: dict[str, Any]) -> str:
+    """Write the *answers* of `gather` as an HTML file. source.js reads them by the same names."""
     html = (WEB / "templates" / "page.html").read_text("utf-8")
     html = re.sub(
         r'<link rel="icon" href="/static/([^"]+)"',
@@ -86,7 +87,7 @@ def write(answers: dict[str, Any]) -> str:
 
 
 def _modules() -> dict[str, str]:
-    """Give each module of the page as a name and a URL that holds its text."""
+    """Return each module of the page as a name and a URL that holds its text."""
     paths = [path for path in sorted(STATIC.rglob("*.js")) if path.name != EARLY]
     return {
         f"apitracker/{path.relative_to(STATIC).as_posix()}": _data_url(
@@ -99,7 +100,7 @@ def _modules() -> dict[str, str]:
 
 
 def _policy(html: str) -> str:
-    """Write what a browser is to allow: the scripts and styles that are in *html*, and no other."""
+    """Write the policy that allows the scripts and styles in *html*, and no other."""
     scripts = re.findall(
         r'<script(?: type="(?:module|importmap)")?>(.*?)</script>', html, re.DOTALL
     )

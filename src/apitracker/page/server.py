@@ -21,7 +21,7 @@ def listen(host: str, port: int | None) -> socket.socket:
     """
     Take *port* at *host*; without one `PORT`, or a free one where that is taken.
 
-    `ServeError` when it cannot be had.
+    `ServeError` when the port cannot be taken.
     """
     try:
         return _bind(host, PORT if port is None else port)
@@ -32,7 +32,7 @@ def listen(host: str, port: int | None) -> socket.socket:
             return _bind(host, 0)
     wanted = PORT if port is None else port
     raise ServeError(
-        f"{host} port {wanted}: {fault.strerror or fault}; give another --port, 0 is a free one"
+        f"{host} port {wanted}: {fault.strerror or fault}; give another --port; 0 picks a free one"
     ) from fault
 
 
@@ -53,7 +53,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def address(host: str, listening: socket.socket) -> str:
-    """Give the address of the page, for a browser on this machine."""
+    """Return the address of the page, for a browser on this machine."""
     port = listening.getsockname()[1]
     name = "127.0.0.1" if host in ANY else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}/"
@@ -71,7 +71,7 @@ def serve(path: Path, host: str, listening: socket.socket, *, browse: bool = Fal
     """
     Serve the page of the store at *path* until Ctrl-C or SIGTERM; with *browse*, open a browser.
 
-    It stops once what is being asked has been answered.
+    It stops once the questions at hand have been answered.
     """
     config = uvicorn.Config(
         make_app(path, LOOPBACK | {host.lower()}),
@@ -87,7 +87,7 @@ def serve(path: Path, host: str, listening: socket.socket, *, browse: bool = Fal
         threading.Thread(
             target=webbrowser.open, args=(address(host, listening),), daemon=True
         ).start()
-    # uvicorn stops at either signal, and then raises it again for who had handled it before.
+    # uvicorn stops at either signal, and then raises it again for the handler before its own.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), listening:
         uvicorn.Server(config).run([listening])

@@ -1,27 +1,28 @@
 """
-Who is throttled or denied, and who is behind it.
+Incidents: throttled or denied APIs, and the callers behind them.
 
-A quota belongs to an account and a region, not to a caller: who uses it up is throttled no more
-often than others are. So all callers of a throttled API are named, by their calls in the minutes
-in which it was throttled, whether they were throttled themselves or not. Of a denied API the
-callers that were denied are named.
+A quota belongs to an account and a region, not to a caller: the caller that uses it up is throttled
+no more often than others are. So all callers of a throttled API are named, by their calls in the
+minutes in which it was throttled, whether they were throttled themselves or not. Of a denied API
+the callers that were denied are named.
 
-What uses up no quota is listed apart: calls outside of it, as by service-linked roles to EC2, and
-throttles that AWS caused itself. Nobody has a share of them, and no peak counts them.
+Calls that use up no quota are listed apart: those outside of it, as by service-linked roles to EC2,
+and throttles that AWS caused itself. Nobody has a share of them, and no peak counts them.
 """
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+# ruff: noqa: S608 - SQL is put together from our own names only; values are parameters
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from apitracker.core import quotas, tables
+from apitracker.core import quotas
+from apitracker.core.fields import WIDTHS, require_fields
 from apitracker.core.quotas import Quota
-from apitracker.core.times import write
+from apitracker.core.selection import ALL, Selection
+from apitracker.store.connections import Connection, fetch
+from apitracker.store.selecting import select_series, select_times, start_of
 
 THROTTLED: Final = "throttled"
-SHOWN: Final = 10  # incidents in a table, and callers of each, unless all are asked for
 
 
 class Api(NamedTuple):
@@ -33,11 +34,7 @@ class Api(NamedTuple):
     recipientAccountId: str
 
 
-FIELDS: Final = ("second", *Api._fields, "caller", "throttle_cause")
-"""What is told apart to find incidents."""
-
-
-class Peak(NamedTuple):
+class IncidentPeak(NamedTuple):
     """The worst second or minute: its start, how many calls were refused in it, and all calls."""
 
     time: int
@@ -45,7 +42,7 @@ class Peak(NamedTuple):
     calls: int
 
 
-class Caller(Struct, frozen=True):
+class IncidentCaller(Struct, frozen=True):
     """
     A caller of an API in the minutes in which calls to it were refused.
 
@@ -58,7 +55,7 @@ class Caller(Struct, frozen=True):
     share: float
 
 
-class Outside(Struct, frozen=True):
+class CallerOutside(Struct, frozen=True):
     """A caller whose calls do not count toward the quota: its calls, and how many were refused."""
 
     caller: str
@@ -73,9 +70,9 @@ class Incident(Struct, frozen=True):
     *refused* says how many, between *first* and *last*, in seconds since 1970 UTC; *calls* are all
     calls to it in the minutes in which some were refused. *callers* come worst first.
 
-    Of throttled calls, *aws_triggered* are those that AWS caused itself, and *outside* names who
-    calls outside of the quota. Both are in *refused* and *calls*, and neither in the peaks and
-    *callers*: where nothing else was throttled these are empty, and there is no quota to speak of.
+    Of throttled calls, *aws_triggered* are those that AWS caused itself, and *outside* names the
+    callers outside of the quota. Both are in *refused* and *calls*, and neither in the peaks and
+    *callers*: where nothing else was throttled these are empty, and there is no *quota*.
     """
 
     api: Api
@@ -84,184 +81,210 @@ class Incident(Struct, frozen=True):
     calls: int
     first: int
     last: int
-    second: Peak | None
-    minute: Peak | None
-    callers: list[Caller]
+    second: IncidentPeak | None
+    minute: IncidentPeak | None
+    callers: list[IncidentCaller]
     quota: Quota | None
-    outside: list[Outside] = []
+    outside: list[CallerOutside] = []
     aws_triggered: int = 0
 
 
-# --- as text ------------------------------------------------------------------------------------
+class _Sums(NamedTuple):
+    """The sums of one API, and its *number* in the tables that are made for the search."""
 
-COLUMNS: Final = (
-    *Api._fields,
-    "outcome",
-    "refused",
-    "first",
-    "last",
-    "worstSecond",
-    "worstSecondRefused",
-    "worstSecondCalls",
-    "worstMinute",
-    "worstMinuteRefused",
-    "worstMinuteCalls",
-    "awsTriggered",
-    "caller",
-    "callerRefused",
-    "callerShare",
-)
-"""The columns of CSV before the caller's calls: a row is a caller of an API, without a share where
-its calls do not count toward the quota. Where there is no caller, the row has none."""
+    eventSource: str
+    eventName: str
+    awsRegion: str
+    recipientAccountId: str
+    number: int
+    refused: int
+    calls: int
+    first: int
+    last: int
+    aws_triggered: int
 
 
-def lines(found: Sequence[Incident], form: str, *, everything: bool = False) -> Iterator[str]:
+class _Peak(NamedTuple):
+    """The worst time of the API of that number."""
+
+    number: int
+    time: int
+    refused: int
+    calls: int
+
+
+class _Caller(NamedTuple):
+    """A caller of the API of that number; *share* is 0 for one that is outside of the quota."""
+
+    number: int
+    caller: str
+    calls: int
+    refused: int
+    share: float
+
+
+def query_incidents(
+    db: Connection, outcome: str, most: int | None, selection: Selection = ALL
+) -> list[Incident]:
     """
-    Write incidents in one of `tables.FORMATS`.
+    Return the worst *most* incidents in the store, or all.
 
-    A table has the worst `SHOWN` incidents with as many callers each, unless *everything* is asked
-    for, and says what it leaves out. The other formats leave nothing out.
+    Refused calls are those that ended with *outcome* and that *selection* selects; with them come
+    all calls to the same API in the same minute.
     """
-    if form == "csv":
-        yield from tables.lines([row for i in found for row in _rows(i)], COLUMNS, "csv")
-    elif form == "json":
-        yield json.dumps([_members(incident) for incident in found], indent=2)
-    else:
-        yield from _table(found, None if everything else SHOWN)
-
-
-def _rows(incident: Incident) -> Iterator[tuple[tables.Cells, int]]:
-    about = (
-        *incident.api,
-        incident.outcome,
-        incident.refused,
-        write("second", incident.first),
-        write("second", incident.last),
-        *_peak_cells("second", incident.second),
-        *_peak_cells("minute", incident.minute),
-        incident.aws_triggered,
+    require_fields(selection.where, kept=True)
+    _prepare_tables(db, outcome, selection)
+    api = ", ".join(Api._fields)
+    worst = fetch(
+        db,
+        _Sums,
+        f"""
+        WITH sums AS (
+            SELECT api, sum(refused)::BIGINT AS refused, sum(calls)::BIGINT AS calls,
+                min(second) FILTER (refused > 0) AS first, max(second) FILTER (refused > 0) AS last,
+                coalesce(sum(refused) FILTER (by_aws), 0)::BIGINT AS aws_triggered
+            FROM timed GROUP BY api
+        ),
+        named AS (SELECT DISTINCT known.api, {api} FROM known JOIN series USING (id))
+        SELECT {api}, sums.api, refused, calls, first, last, aws_triggered
+        FROM sums JOIN named USING (api)
+        ORDER BY refused DESC, {api} LIMIT {"ALL" if most is None else int(most)}
+        """,
     )
-    for caller in incident.callers:
-        yield (*about, caller.caller, caller.refused, round(caller.share, 4)), caller.calls
-    for outside in incident.outside:
-        yield (*about, outside.caller, outside.refused, ""), outside.calls
-    if not incident.callers and not incident.outside:
-        yield (*about, "", 0, ""), 0
-
-
-def _peak_cells(field: str, peak: Peak | None) -> tables.Cells:
-    return (write(field, peak.time), peak.refused, peak.calls) if peak else ("", "", "")
-
-
-def _members(incident: Incident) -> dict[str, Any]:
-    """Give *incident* as JSON has it."""
-    quota = incident.quota
-    members: dict[str, Any] = {
-        **incident.api._asdict(),
-        "outcome": incident.outcome,
-        "refused": incident.refused,
-        "calls": incident.calls,
-        "first": write("second", incident.first),
-        "last": write("second", incident.last),
-        "worstSecond": _peak_members("second", incident.second),
-        "worstMinute": _peak_members("minute", incident.minute),
-        "callers": [
-            {
-                "caller": c.caller,
-                "calls": c.calls,
-                "refused": c.refused,
-                "share": round(c.share, 4),
-            }
-            for c in incident.callers
-        ],
-    }
-    if incident.outside:
-        members["outsideQuota"] = [
-            {"caller": o.caller, "calls": o.calls, "refused": o.refused} for o in incident.outside
-        ]
-    if incident.aws_triggered:
-        members["awsTriggered"] = incident.aws_triggered
-    if quota:
-        members["defaultQuota"] = {
-            "ratePerSecond": quota.rate,
-            "burst": quota.burst,
-            "per": quota.per,
-            "sharedWith": quota.shared,
-            "note": quota.note,
-            "source": quota.source,
-        }
-    return members
-
-
-def _peak_members(field: str, peak: Peak | None) -> dict[str, Any] | None:
-    if peak is None:
-        return None
-    return {field: write(field, peak.time), "refused": peak.refused, "calls": peak.calls}
-
-
-def _table(found: Sequence[Incident], shown: int | None) -> Iterator[str]:
-    for number, incident in enumerate(found[:shown]):
-        if number:
-            yield ""
-        yield from _block(incident, shown)
-    if rest := found[len(found) if shown is None else shown :]:
-        refused = sum(incident.refused for incident in rest)
-        yield ""
-        yield f"and {refused:,} calls {rest[0].outcome} in {len(rest):,} more; --all shows them"
-
-
-def _block(incident: Incident, shown: int | None) -> Iterator[str]:
-    """Write *incident* for a terminal: the API, what happened, who is behind it."""
-    api, second, minute = incident.api, incident.second, incident.minute
-    yield tables.printable(
-        "  ".join([f"{api.eventSource} {api.eventName}", *filter(None, api[2:])])
-    )
-    first, last = write("second", incident.first), write("second", incident.last)
-    when = f"{first} to {last}" if first != last else first
-    yield f"  {incident.refused:,} of {incident.calls:,} calls {incident.outcome}, {when}"
-    if second and minute:
-        in_second, in_minute = write("second", second.time), write("minute", minute.time)
-        yield (
-            f"  worst second {in_second}: {second.refused:,} of {second.calls:,};"
-            f" worst minute {in_minute}: {minute.refused:,} of {minute.calls:,}"
+    seconds, minutes = (_find_peaks(db, field) for field in ("second", "minute"))
+    callers, outside = _find_callers(db, outcome), _find_outside(db)
+    return [
+        Incident(
+            Api(sums.eventSource, sums.eventName, sums.awsRegion, sums.recipientAccountId),
+            outcome,
+            refused=sums.refused,
+            calls=sums.calls,
+            first=sums.first,
+            last=sums.last,
+            second=seconds.get(sums.number),
+            minute=minutes.get(sums.number),
+            callers=callers.get(sums.number, []),
+            quota=(
+                quotas.quota(sums.eventSource, sums.eventName, sums.awsRegion)
+                if outcome == THROTTLED and sums.number in seconds
+                else None
+            ),
+            outside=outside.get(sums.number, []),
+            aws_triggered=sums.aws_triggered,
         )
-    if incident.aws_triggered:
-        yield (
-            f"  {incident.aws_triggered:,} of the {incident.refused:,} throttled because of an"
-            " operational issue of AWS, whoever called"
-        )
-    if incident.quota:
-        first, *more = quotas.describe(incident.quota)
-        yield f"  default quota, yours may differ: {first}"
-        yield from (f"    {line}" for line in (*more, incident.quota.source))
-    yield from _callers_table(incident, shown)
+        for sums in worst
+    ]
 
 
-def _callers_table(incident: Incident, shown: int | None) -> Iterator[str]:
-    """Write the callers, first by what they are sorted by and their share of it."""
-    rows = [(c.calls, c.refused, f"{c.share:.1%}", c.caller) for c in incident.callers[:shown]]
-    if rest := incident.callers[len(rows) :]:
-        share = sum(c.share for c in rest)
-        rows.append(_sum_up(rest, f"{share:.1%}", "more callers"))
-    outside = [(o.calls, o.refused, "-", o.caller) for o in incident.outside[:shown]]
-    if others := incident.outside[len(outside) :]:
-        outside.append(_sum_up(others, "-", "more callers outside of the quota"))
-    if not rows and not outside:
-        return
-    order = (0, 1) if incident.outcome == THROTTLED else (1, 0)
-    titles = ("calls", incident.outcome)
-    left, right = (
-        max([len(titles[at]), *(len(f"{row[at]:,}") for row in rows + outside)]) for at in order
+def _prepare_tables(db: Connection, outcome: str, selection: Selection) -> None:
+    """
+    Make the tables that incidents are found in; those of an earlier question are replaced.
+
+    *ended* has the series of refused calls; *known* all series of their APIs, which it numbers;
+    *timed* the calls to these APIs in the minutes of refused calls, by second and caller; *limited*
+    those of them that use up a quota, in the minutes in which one of them was refused.
+    """
+    api, minute = ", ".join(Api._fields), start_of(WIDTHS["minute"])
+    by_aws, outside = _apart(outcome)
+    series = select_series(db, ["outcome"], selection)
+    times = select_times(db, selection)
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE ended AS"
+        f" SELECT id FROM ({series.text}) WHERE outcome = $ended",
+        series.parameters | {"ended": outcome},
     )
-    yield f"  {titles[order[0]]:>{left}}   share  {titles[order[1]]:>{right}}  caller"
-    for row in rows + outside:
-        name = tables.printable(row[3]) or "-"
-        yield f"  {row[order[0]]:>{left},}  {row[2]:>6}  {row[order[1]]:>{right},}  {name}"
-    if outside:
-        calls = sum(o.calls for o in incident.outside)
-        yield f"  without a share: {calls:,} calls that do not count toward EC2's limits"
-        yield f"    {quotas.OUTSIDE_SOURCE}"
+    db.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE known AS
+        SELECT id, dense_rank() OVER (ORDER BY {api}) AS api, caller,
+            id IN (FROM ended) AS ended, {by_aws} AS by_aws, {outside} AS outside
+        FROM series SEMI JOIN (SELECT {api} FROM series SEMI JOIN ended USING (id)) USING ({api})
+        """
+    )
+    db.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE timed AS
+        WITH near AS (
+            SELECT second, {minute} AS minute, api, caller, ended, by_aws, outside, calls
+            FROM (FROM counts {times.text}) JOIN known ON id = series WHERE calls > 0
+        )
+        SELECT second, minute, api, caller, by_aws, outside, sum(calls)::BIGINT AS calls,
+            coalesce(sum(calls) FILTER (ended), 0)::BIGINT AS refused
+        FROM near SEMI JOIN (SELECT api, minute FROM near WHERE ended) USING (api, minute)
+        GROUP BY ALL
+        """,
+        times.parameters,
+    )
+    db.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE limited AS
+        WITH counting AS (FROM timed WHERE NOT by_aws AND NOT outside)
+        FROM counting SEMI JOIN (FROM counting WHERE refused > 0) USING (api, minute)
+        """
+    )
 
 
-def _sum_up(rest: Sequence[Caller | Outside], share: str, what: str) -> tuple[int, int, str, str]:
-    return sum(c.calls for c in rest), sum(c.refused for c in rest), share, f"{len(rest):,} {what}"
+def _apart(outcome: str) -> tuple[str, str]:
+    """SQL for the series of calls that AWS throttled itself, and of calls outside of the quota."""
+    if outcome != THROTTLED:
+        return "false", "false"
+    by_aws = "throttle_cause <> ''"
+    return by_aws, (
+        f"NOT {by_aws} AND split_part(eventSource, '.', 1) = '{quotas.OUTSIDE_SERVICE}'"
+        f" AND regexp_full_match(caller, '{quotas.OUTSIDE_CALLERS}')"
+    )
+
+
+def _find_peaks(db: Connection, field: str) -> dict[int, IncidentPeak]:
+    """Return the time of each API with the most refused calls, the first of several."""
+    found = fetch(
+        db,
+        _Peak,
+        f"""
+        WITH times AS (
+            SELECT api, {field} AS start, sum(refused)::BIGINT AS refused,
+                sum(calls)::BIGINT AS calls
+            FROM limited GROUP BY ALL
+        ),
+        worst AS (SELECT api, max((refused, -start, calls)) AS most FROM times GROUP BY api)
+        SELECT api, -most[2], most[1], most[3] FROM worst
+        """,
+    )
+    return {peak.number: IncidentPeak(peak.time, peak.refused, peak.calls) for peak in found}
+
+
+def _find_callers(db: Connection, outcome: str) -> dict[int, list[IncidentCaller]]:
+    """Return the callers of each API, the greatest share first."""
+    weight = "calls" if outcome == THROTTLED else "refused"
+    found = fetch(
+        db,
+        _Caller,
+        f"""
+        SELECT api, caller, sum(calls)::BIGINT AS calls, sum(refused)::BIGINT AS refused,
+            sum({weight}) / sum(sum({weight})) OVER (PARTITION BY api) AS share
+        FROM limited GROUP BY api, caller HAVING sum({weight}) > 0
+        ORDER BY share DESC, refused DESC, caller
+        """,
+    )
+    callers: dict[int, list[IncidentCaller]] = {}
+    for each in found:
+        caller = IncidentCaller(each.caller, each.calls, each.refused, each.share)
+        callers.setdefault(each.number, []).append(caller)
+    return callers
+
+
+def _find_outside(db: Connection) -> dict[int, list[CallerOutside]]:
+    """Return the callers of each API outside of its quota, most calls first."""
+    found = fetch(
+        db,
+        _Caller,
+        """
+        SELECT api, caller, sum(calls)::BIGINT AS calls, sum(refused)::BIGINT AS refused, 0
+        FROM timed WHERE outside GROUP BY api, caller ORDER BY calls DESC, refused DESC, caller
+        """,
+    )
+    callers: dict[int, list[CallerOutside]] = {}
+    for each in found:
+        caller = CallerOutside(each.caller, each.calls, each.refused)
+        callers.setdefault(each.number, []).append(caller)
+    return callers

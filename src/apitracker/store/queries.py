@@ -1,45 +1,52 @@
 """
-What the page shows of the store: headline figures, calls over time, tables, incidents, balance.
+The questions to a store: headline figures, calls over time, ranked rows, the balance.
 
-Each function asks a store that `Store.reading` has opened. Series are few and counts are many: so
-counts are added up by series first, and only then joined with what the series say.
+Each function asks a store that `Store.reading` has opened, so that several answers are of one
+state of it.
 """
 
 # ruff: noqa: S608 - SQL is put together from our own names only; values are parameters
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from apitracker.core import quotas
+from msgspec import Struct
+
+from apitracker.core.balance import Balance, Unread
+from apitracker.core.counts import Counts
 from apitracker.core.fields import WIDTHS, Row, require_fields
+from apitracker.core.model import Rejected
 from apitracker.core.selection import ALL, Selection
 from apitracker.errors import UsageError
-from apitracker.store import incidents as throttles
-from apitracker.store.database import (
-    Connection,
+from apitracker.store.connections import Connection, fetch, fetch_one, fetch_plain, fetch_values
+from apitracker.store.selecting import (
+    Sql,
     select_series,
     select_times,
     smallest_table,
     start_of,
+    sum_by_outcome,
+    sum_by_series,
 )
-from apitracker.store.incidents import THROTTLED, Api, Caller, Incident, Outside
 
 DAY: Final = WIDTHS["day"]
 STEPS: Final = (60, 300, 900, 3_600, 10_800, DAY)  # of calls over time
 POINTS: Final = 400  # of calls over time, at most
-PARTS: Final = 40  # of a row's calls over time, at most
-UNITS: Final = (DAY, 60, 1)
+ROW_BUCKETS: Final = 40  # of a row's calls over time, at most
+ROW_UNITS: Final = (DAY, 60, 1)  # whole ones, in a row's calls over time
 WEEK: Final = 7 * DAY
 WEEKS: Final = 100  # that are asked one by one, at most; of a longer time, longer parts
-REFUSED: Final = ("throttled", "denied", "failed")
-SORTS: Final = ("calls", *REFUSED, "name")
+NOT_OK: Final = ("throttled", "denied", "failed")
+SORTS: Final = ("calls", *NOT_OK, "name")
 HEADLINE: Final = ("eventSource", "eventName", "caller", "recipientAccountId", "awsRegion")
+LARGEST: Final = 2**63 - 1  # rows that can be asked for
 
 
-class Extent(NamedTuple):
+class StoreSummary(NamedTuple):
     """
-    What is in a store: its logs and calls, the events that it knows, its first and last time.
+    The extent of a store: its logs, calls and known events, its first and last second.
 
-    *origin* is that of its calls, as `core.origins` has it.
+    *origin* is that of its calls, as in `core.origins`; *unread* logs could not be read.
     """
 
     logs: int
@@ -48,6 +55,7 @@ class Extent(NamedTuple):
     first: int | None
     last: int | None
     origin: str
+    unread: int
 
 
 class Totals(NamedTuple):
@@ -74,7 +82,7 @@ class Peak(NamedTuple):
     second: int | None
 
 
-class Load(NamedTuple):
+class AlarmLoad(NamedTuple):
     """
     The calls in each minute of a time, or in each hour, as an alarm adds them up.
 
@@ -89,7 +97,7 @@ class Load(NamedTuple):
     above: int
 
 
-class Parts(NamedTuple):
+class TimeBuckets(NamedTuple):
     """Equal parts of a time: the start of the first, their length in seconds, and their number."""
 
     start: int
@@ -97,18 +105,7 @@ class Parts(NamedTuple):
     number: int
 
 
-class Line(NamedTuple):
-    """A row of a table: its key, its calls, how many were refused, and its calls over time."""
-
-    key: Row
-    calls: int
-    throttled: int
-    denied: int
-    failed: int
-    parts: list[int]
-
-
-class Stack(NamedTuple):
+class TimeSeries(NamedTuple):
     """Calls over time: of each name, of all together that were throttled, and denied."""
 
     calls: dict[str | None, list[int]]
@@ -116,91 +113,139 @@ class Stack(NamedTuple):
     denied: list[int]
 
 
-class Balance(NamedTuple):
+class Ranking(Struct, frozen=True):
     """
-    What became of all records of a store, and of logs that could not be read.
+    The rows to rank: the selected calls, added up by the fields *by*.
 
-    *fault* says what does not add up; None where all does, as it always should.
+    They are sorted by one of `SORTS`, then by code point. Where a *search* is given it is a part of
+    one of their values, in any case.
     """
 
-    logs: int
-    received: int
-    counted: int
-    duplicates: int
-    rejected: int
-    skipped: dict[str, int]
-    rejections: list[tuple[str, str, str]]
+    by: tuple[str, ...]
+    selection: Selection = ALL
+    sort: str = "calls"
+    descending: bool = True
+    search: str = ""
+
+
+class RankedRow(NamedTuple):
+    """
+    A ranked row: its values, its calls, and how many of them were throttled, denied, failed.
+
+    *over_time* is its calls in each time bucket; empty where its values have a time.
+    """
+
+    key: Row
+    calls: int
+    throttled: int
+    denied: int
+    failed: int
+    over_time: list[int]
+
+
+class RankedPage(NamedTuple):
+    """Some of the ranked rows, and how many there are in all."""
+
+    total: int
+    rows: list[RankedRow]
+
+
+class StoreBalance(NamedTuple):
+    """
+    The balance of all records in a store, and the number of logs that could not be read.
+
+    The balance names some of the rejected records and unread logs. *fault* says where it does not
+    add up; None where it does, as it always should.
+    """
+
+    balance: Balance
     unreadable: int
-    unread: list[tuple[str, str]]
     fault: str | None
 
 
-def extent(db: Connection) -> Extent:
-    """Say what is in the store."""
-    return Extent(
-        *_one(
-            db,
-            """
-            SELECT (SELECT count(*) FROM logs),
-                (SELECT coalesce(sum(calls), 0)::BIGINT FROM days),
-                (SELECT count(*) FROM events),
-                (SELECT min(second) FROM counts), (SELECT max(second) FROM counts),
-                (SELECT origin FROM about)
-            """,
-        )
+def summarize(db: Connection) -> StoreSummary:
+    """Return the extent of the store."""
+    return fetch_one(
+        db,
+        StoreSummary,
+        """
+        SELECT (SELECT count(*) FROM logs),
+            (SELECT coalesce(sum(calls), 0)::BIGINT FROM days),
+            (SELECT count(*) FROM events),
+            (SELECT min(second) FROM counts), (SELECT max(second) FROM counts),
+            (SELECT origin FROM about), (SELECT count(*) FROM unread)
+        """,
     )
 
 
 # --- parts of a time ----------------------------------------------------------------------------
 
 
-def steps(since: int, until: int) -> Parts:
+def cut_steps(since: int, until: int) -> TimeBuckets:
     """Cut a time in whole steps, the shortest of `STEPS` or of days that makes few enough."""
     for step in STEPS:
-        if (parts := _cut(since, until, step)).number <= POINTS:
-            return parts
+        if (buckets := _cut(since, until, step)).number <= POINTS:
+            return buckets
     days = -(-(until - since) // DAY)
     # One less than there may be: the first step begins before *since*.
     return _cut(since, until, DAY * -(-days // (POINTS - 1)))
 
 
-def parts_of(since: int, until: int) -> Parts:
-    """Cut a time in at most `PARTS`, of whole days or minutes where it is that long."""
-    unit = next((unit for unit in UNITS if until - since >= PARTS * unit), 1)
+def cut_row_buckets(since: int, until: int) -> TimeBuckets:
+    """Cut a time in at most `ROW_BUCKETS`, of whole days or minutes where it is that long."""
+    unit = next((unit for unit in ROW_UNITS if until - since >= ROW_BUCKETS * unit), 1)
     start = since - since % unit
-    length = max(-(-(until - start) // (PARTS * unit)) * unit, unit)
-    return Parts(start, length, max(-(-(until - start) // length), 1))
+    length = max(-(-(until - start) // (ROW_BUCKETS * unit)) * unit, unit)
+    return TimeBuckets(start, length, max(-(-(until - start) // length), 1))
 
 
-def _cut(since: int, until: int, step: int) -> Parts:
+def _cut(since: int, until: int, step: int) -> TimeBuckets:
     start = since - since % step
-    return Parts(start, step, max(-(-(until - start) // step), 1))
+    return TimeBuckets(start, step, max(-(-(until - start) // step), 1))
 
 
 # --- headline figures ---------------------------------------------------------------------------
 
 
-def totals(db: Connection, selection: Selection = ALL) -> Totals:
+def total(db: Connection, selection: Selection = ALL) -> Totals:
     """Add up the selected calls."""
     require_fields(selection.where, kept=True)
-    series, parameters = select_series(db, [*HEADLINE, "outcome"], selection)
-    times, more = select_times(db, selection)
-    found = _one(
+    series = select_series(db, [*HEADLINE, "outcome"], selection)
+    times = select_times(db, selection)
+    return fetch_one(
         db,
+        Totals,
         f"""
-        WITH chosen AS ({series}),
-        sums AS ({_sums(selection, times)})
-        SELECT coalesce(sum(calls), 0)::BIGINT, {_refused("calls")},
+        WITH chosen AS ({series.text}),
+        sums AS ({sum_by_series(selection, times)})
+        SELECT coalesce(sum(calls), 0)::BIGINT, {sum_by_outcome(NOT_OK)},
             count(DISTINCT (eventSource, eventName)), count(DISTINCT caller),
             count(DISTINCT recipientAccountId), count(DISTINCT awsRegion)
         FROM sums JOIN chosen ON id = series
         """,
-        parameters | more,
+        series.parameters | times.parameters,
     )
-    return Totals(*found)
 
 
-def peak(db: Connection, selection: Selection = ALL) -> Peak:
+class _Span(NamedTuple):
+    """The first and the last second of all counts."""
+
+    first: int
+    last: int
+
+
+class _Most(NamedTuple):
+    """The most calls in a time, and its start."""
+
+    calls: int | None
+    start: int | None
+
+    @property
+    def peak(self) -> Peak:
+        return Peak(self.calls or 0, self.start)
+
+
+def find_peak(db: Connection, selection: Selection = ALL) -> Peak:
     """
     Find the second with most of the selected calls.
 
@@ -208,36 +253,53 @@ def peak(db: Connection, selection: Selection = ALL) -> Peak:
     takes a third of the time.
     """
     require_fields(selection.where, kept=True)
-    times, parameters = select_times(db, selection)
+    times = select_times(db, selection)
     series = ""
+    parameters = times.parameters
     if selection.plain:
-        chosen, more = select_series(db, [], selection)
-        series, parameters = f"JOIN ({chosen}) ON id = series", parameters | more
-    first, last = _one(db, "SELECT coalesce(min(second), 0), coalesce(max(second), -1) FROM counts")
-    since = first if selection.since is None else max(selection.since, first)
-    until = last + 1 if selection.until is None else min(selection.until, last + 1)
+        chosen = select_series(db, [], selection)
+        series, parameters = f"JOIN ({chosen.text}) ON id = series", parameters | chosen.parameters
+    span = fetch_one(
+        db, _Span, "SELECT coalesce(min(second), 0), coalesce(max(second), -1) FROM counts"
+    )
+    since = span.first if selection.since is None else max(selection.since, span.first)
+    until = span.last + 1 if selection.until is None else min(selection.until, span.last + 1)
     length = max(WEEK, -(-(until - since) // WEEKS))
     best = Peak(0, None)
     for begin in range(since, until, length):
-        (found,) = _one(
+        most = fetch_one(
             db,
+            _Most,
             f"""
-            SELECT max((calls, -second)) FROM (
+            WITH seconds AS (
                 SELECT second, sum(calls)::BIGINT AS calls
-                FROM (FROM counts WHERE second >= $begin AND second < $end) {series} {times}
+                FROM (FROM counts WHERE second >= $begin AND second < $end) {series} {times.text}
                 GROUP BY second
-            )
+            ),
+            best AS (SELECT max((calls, -second)) AS most FROM seconds)
+            SELECT most[1], -most[2] FROM best
             """,
             parameters | {"begin": begin, "end": begin + length},
         )
-        if found and found[0] > best.calls:
-            best = Peak(found[0], -found[1])
+        if most.peak.calls > best.calls:
+            best = most.peak
     return best
+
+
+class _Load(NamedTuple):
+    """The columns of `alarm_load`."""
+
+    busiest_calls: int | None
+    busiest_start: int | None
+    calm_calls: int | None
+    calm_start: int | None
+    refused: int
+    above: int
 
 
 def alarm_load(
     db: Connection, width: int, selection: Selection = ALL, *, outcome: str = "", refused: str
-) -> Load:
+) -> AlarmLoad:
     """
     Find the busiest of the minutes, or other times of *width* seconds, that have selected calls.
 
@@ -245,13 +307,14 @@ def alarm_load(
     its minute one that is not calm.
     """
     require_fields(selection.where, kept=True)
-    series, parameters = select_series(db, ["outcome"], selection)
-    times, more = select_times(db, selection)
-    busiest, calm, of_refused, above = _one(
+    series = select_series(db, ["outcome"], selection)
+    times = select_times(db, selection)
+    load = fetch_one(
         db,
+        _Load,
         f"""
-        WITH chosen AS ({series}),
-        timed AS (FROM counts {times}),
+        WITH chosen AS ({series.text}),
+        timed AS (FROM counts {times.text}),
         loads AS (
             SELECT {start_of(width)} AS start,
                 coalesce(sum(calls) FILTER ($counted IN ('', outcome)), 0)::BIGINT AS calls,
@@ -263,405 +326,317 @@ def alarm_load(
                 max((calls, -start)) FILTER (refused = 0) AS calm
             FROM loads
         )
-        SELECT ANY_VALUE(busiest), ANY_VALUE(calm), count(*) FILTER (refused > 0),
-            count(*) FILTER (calls > calm[1])
+        SELECT any_value(busiest[1]), any_value(-busiest[2]), any_value(calm[1]),
+            any_value(-calm[2]), count(*) FILTER (refused > 0), count(*) FILTER (calls > calm[1])
         FROM loads, most
         """,
-        parameters | more | {"counted": outcome, "refused": refused},
+        series.parameters | times.parameters | {"counted": outcome, "refused": refused},
     )
-    none = Peak(0, None)
-    return Load(
-        busiest=Peak(busiest[0], -busiest[1]) if busiest else none,
-        calm=Peak(calm[0], -calm[1]) if calm else none,
-        refused=of_refused,
-        above=above,
+    return AlarmLoad(
+        busiest=_Most(load.busiest_calls, load.busiest_start).peak,
+        calm=_Most(load.calm_calls, load.calm_start).peak,
+        refused=load.refused,
+        above=load.above,
     )
 
 
 # --- calls over time ----------------------------------------------------------------------------
 
 
-def stack(db: Connection, by: str, parts: Parts, most: int, selection: Selection = ALL) -> Stack:
-    """
-    Add up the selected calls by the field *by* in each of *parts*, which hold all of them.
+class _Bucket(NamedTuple):
+    """The calls of one value in one time bucket."""
 
-    The *most* values with most calls have a list each, and the others one together, under None.
+    at: int
+    place: int | None  # among the busiest values, from 1 on; None for the others
+    calls: int
+    throttled: int
+    denied: int
+
+
+def add_up_over_time(
+    db: Connection, by: str, buckets: TimeBuckets, most: int, selection: Selection = ALL
+) -> TimeSeries:
+    """
+    Add up the selected calls by the field *by* in each time bucket.
+
+    *buckets* hold all of the calls. The *most* values with most calls have a list each, and the
+    others one together, under None.
     """
     require_fields((by, *selection.where), kept=True)
     if by in WIDTHS:
-        raise UsageError(f"{by}: calls over time are by a field that is no time")
-    series, parameters = select_series(db, list(dict.fromkeys([by, "outcome"])), selection)
-    times, more = select_times(db, selection)
-    names = [
-        name
-        for (name,) in db.execute(
-            f"""
-            WITH chosen AS ({series}),
-            sums AS ({_sums(selection, times)})
-            SELECT {by} FROM sums JOIN chosen ON id = series
-            GROUP BY {by} ORDER BY sum(calls) DESC, {by} LIMIT {int(most)}
-            """,
-            parameters | more,
-        ).fetchall()
-    ]
-    found = db.execute(
+        raise UsageError(f"{by}: calls over time are by a field that is not a time")
+    series = select_series(db, list(dict.fromkeys([by, "outcome"])), selection)
+    times = select_times(db, selection)
+    names = fetch_values(
+        db,
+        f"""
+        WITH chosen AS ({series.text}),
+        sums AS ({sum_by_series(selection, times)})
+        SELECT {by} FROM sums JOIN chosen ON id = series
+        GROUP BY {by} ORDER BY sum(calls) DESC, {by} LIMIT {int(most)}
+        """,
+        series.parameters | times.parameters,
+    )
+    found = fetch(
+        db,
+        _Bucket,
         f"""
         WITH chosen AS (
-            SELECT id, outcome, list_position($names::VARCHAR[], {by}) AS place FROM ({series})
+            SELECT id, outcome, list_position($names::VARCHAR[], {by}) AS place
+            FROM ({series.text})
         )
         SELECT (second - $start) // $length, place, sum(calls)::BIGINT,
-            {_refused("calls", REFUSED[:2])}
-        FROM {_source(parts, selection)} JOIN chosen ON id = series {times}
+            {sum_by_outcome(["throttled", "denied"])}
+        FROM {_bucket_table(buckets, selection)} JOIN chosen ON id = series {times.text}
         GROUP BY ALL HAVING sum(calls) > 0
         """,
-        parameters | more | {"names": names, "start": parts.start, "length": parts.length},
-    ).fetchall()
-    calls: dict[str | None, list[int]] = {name: [0] * parts.number for name in names}
-    throttled, denied = [0] * parts.number, [0] * parts.number
-    for at, place, n, of_throttled, of_denied in found:
-        name = names[place - 1] if place else None
-        calls.setdefault(name, [0] * parts.number)[at] += n
-        throttled[at] += of_throttled
-        denied[at] += of_denied
-    return Stack(calls, throttled, denied)
+        series.parameters
+        | times.parameters
+        | {"names": names, "start": buckets.start, "length": buckets.length},
+    )
+    calls: dict[str | None, list[int]] = {str(name): [0] * buckets.number for name in names}
+    throttled, denied = [0] * buckets.number, [0] * buckets.number
+    for each in found:
+        name = str(names[each.place - 1]) if each.place else None
+        calls.setdefault(name, [0] * buckets.number)[each.at] += each.calls
+        throttled[each.at] += each.throttled
+        denied[each.at] += each.denied
+    return TimeSeries(calls, throttled, denied)
 
 
-# --- tables -------------------------------------------------------------------------------------
+def _bucket_table(buckets: TimeBuckets, selection: Selection) -> str:
+    """Name the smallest table that can tell *buckets* apart."""
+    is_whole = buckets.length % DAY == 0 and buckets.start % DAY == 0
+    return smallest_table((), selection) if is_whole else "counts"
 
 
-def table(  # noqa: PLR0913 - what a table is asked
-    db: Connection,
-    by: Sequence[str],
-    parts: Parts,
-    selection: Selection = ALL,
-    *,
-    sort: str = "calls",
-    descending: bool = True,
-    limit: int = 25,
-    offset: int = 0,
-    search: str = "",
-) -> tuple[int, list[Line]]:
+# --- ranked rows --------------------------------------------------------------------------------
+
+
+def rank(db: Connection, ranking: Ranking, limit: int | None = None) -> Counts:
+    """Return the calls of the first *limit* rows of *ranking*, or of all, in its order."""
+    sort = [ranking.sort] if ranking.sort in NOT_OK else []
+    rows = _rank_rows(db, ranking, sort)
+    found = fetch_plain(
+        db,
+        f"SELECT {', '.join([*ranking.by, 'calls'])} FROM ({rows.text}) {_order(ranking)}"
+        f" LIMIT {'ALL' if limit is None else min(limit, LARGEST)}",
+        rows.parameters,
+    )
+    return Counts(ranking.by, {tuple(key): int(calls) for *key, calls in found})
+
+
+def rank_page(
+    db: Connection, ranking: Ranking, buckets: TimeBuckets, *, limit: int = 25, offset: int = 0
+) -> RankedPage:
     """
-    Add up the selected calls by the fields *by*; give how many rows there are, and some of them.
+    Return *limit* rows of *ranking* after the first *offset*, and how many there are in all.
 
-    They are sorted by one of `SORTS`, then by code point. *search* is in one of their values, in
-    whatever case. A row's calls in each of *parts*, which hold all of them, are left out where
-    *by* has a time.
+    Each has its calls in each of *buckets*, which hold all of them, unless *by* has a time.
     """
-    total = _find(db, by, selection, search)
-    rows = db.execute(
-        f"FROM found ORDER BY {_order(by, sort, descending=descending)}"
-        f" LIMIT {int(limit)} OFFSET {int(offset)}"
-    ).fetchall()
-    keys = [row[: len(by)] for row in rows]
-    timed = not WIDTHS.keys().isdisjoint(by)
-    lines = [[]] * len(keys) if timed else _over_time(db, by, keys, parts, selection)
-    return total, [
-        Line._make((key, *row[-4:], line)) for key, row, line in zip(keys, rows, lines, strict=True)
-    ]
+    rows = _rank_rows(db, ranking, NOT_OK)
+    db.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {rows.text}", rows.parameters)
+    found = fetch_plain(
+        db, f"FROM ranked {_order(ranking)} LIMIT {int(limit)} OFFSET {int(offset)}"
+    )
+    width = len(ranking.by)  # of a row: its values, and then its numbers
+    keys = [row[:width] for row in found]
+    over_time = (
+        _rows_over_time(db, ranking, keys, buckets)
+        if WIDTHS.keys().isdisjoint(ranking.by)
+        else [list[int]()] * len(keys)
+    )
+    return RankedPage(
+        fetch_one(db, int, "SELECT count(*) FROM ranked"),
+        [
+            _ranked_row(key, row[width:], calls_over_time)
+            for key, row, calls_over_time in zip(keys, found, over_time, strict=True)
+        ],
+    )
 
 
-def all_rows(  # noqa: PLR0913 - what a table is asked
-    db: Connection,
-    by: Sequence[str],
-    most: int,
-    selection: Selection = ALL,
-    *,
-    sort: str = "calls",
-    descending: bool = True,
-    search: str = "",
-) -> tuple[int, list[tuple[Row, int]]]:
-    """
-    Add up the selected calls as `table` does; return how many rows there are, and all of them.
-
-    If there are more than *most*, none are returned.
-    """
-    total = _find(db, by, selection, search)
-    if total > most:
-        return total, []
-    rows = db.execute(
-        f"SELECT {', '.join(by)}, calls FROM found"
-        f" ORDER BY {_order(by, sort, descending=descending)}"
-    ).fetchall()
-    return total, [(row[:-1], row[-1]) for row in rows]
+def _ranked_row(key: Row, numbers: Row, over_time: list[int]) -> RankedRow:
+    calls, throttled, denied, failed = map(int, numbers)
+    return RankedRow(key, calls, throttled, denied, failed, over_time)
 
 
-def _find(db: Connection, by: Sequence[str], selection: Selection, search: str) -> int:
-    """Make the table of the rows by *by*, *found*, and return how many they are."""
+def _rank_rows(db: Connection, ranking: Ranking, outcomes: Sequence[str]) -> Sql:
+    """SQL for the rows of *ranking*: their values, *calls*, and the calls by each of *outcomes*."""
+    by, selection, search = ranking.by, ranking.selection, ranking.search
     require_fields((*by, *selection.where), kept=True)
     plain = [field for field in by if field not in WIDTHS]
-    timed = {field: start_of(WIDTHS[field]) for field in by if field in WIDTHS}
+    timed = [f"{start_of(WIDTHS[field])} AS {field}" for field in by if field in WIDTHS]
     if search and not plain:
         raise UsageError(f"search: {', '.join(by)} is a time; give since and until instead")
-    series, parameters = select_series(db, list(dict.fromkeys([*plain, "outcome"])), selection)
-    times, more = select_times(db, selection)
-    columns = [f"{timed[field]} AS {field}" if field in timed else field for field in by]
+    needed = [*plain, "outcome"] if outcomes else plain
+    series = select_series(db, list(dict.fromkeys(needed)), selection)
+    times = select_times(db, selection)
+    parameters = series.parameters | times.parameters
     searched = ""
     if search:
         tests = [f"contains(lower({field}), lower($search))" for field in plain]
         searched = f"WHERE {' OR '.join(tests)}"
-        more |= {"search": search}
-    db.execute(
+        parameters |= {"search": search}
+    sums = sum_by_series(selection, times)
+    if timed:
+        sums = (
+            f"SELECT {', '.join(timed)}, series, sum(calls) AS calls"
+            f" FROM {smallest_table(by, selection)} {times.text} GROUP BY ALL"
+        )
+    columns = [*by, "sum(calls)::BIGINT AS calls"]
+    if outcomes:
+        columns.append(sum_by_outcome(outcomes))
+    return Sql(
         f"""
-        CREATE TEMP TABLE found AS
-        WITH chosen AS ({series}),
-        sums AS ({_sums(selection, times)}),
-        timed AS (FROM {smallest_table(by, selection)} {times})
-        SELECT {", ".join(columns)}, sum(calls)::BIGINT AS calls, {_refused("calls")}
-        FROM {"timed" if timed else "sums"} JOIN chosen ON id = series {searched}
+        WITH chosen AS ({series.text}), sums AS ({sums})
+        SELECT {", ".join(columns)} FROM sums JOIN chosen ON id = series {searched}
         GROUP BY ALL HAVING sum(calls) > 0
         """,
-        parameters | more,
+        parameters,
     )
-    (total,) = _one(db, "SELECT count(*) FROM found")
-    return int(total)
 
 
-def _order(by: Sequence[str], sort: str, *, descending: bool) -> str:
+def _order(ranking: Ranking) -> str:
     """SQL for the order of rows."""
-    direction = "DESC" if descending else "ASC"
+    direction = "DESC" if ranking.descending else "ASC"
     columns = (
-        [f"{field} {direction}" for field in by] if sort == "name" else [f"{sort} {direction}", *by]
+        [f"{field} {direction}" for field in ranking.by]
+        if ranking.sort == "name"
+        else [f"{ranking.sort} {direction}", *ranking.by]
     )
-    return ", ".join(columns)
+    return f"ORDER BY {', '.join(columns)}"
 
 
-def _over_time(
-    db: Connection, by: Sequence[str], keys: Sequence[Row], parts: Parts, selection: Selection
+class _RowBucket(NamedTuple):
+    """The calls of one row in one time bucket."""
+
+    place: int
+    at: int
+    calls: int
+
+
+def _rows_over_time(
+    db: Connection, ranking: Ranking, keys: Sequence[Row], buckets: TimeBuckets
 ) -> list[list[int]]:
-    """Give the calls in each of *parts* of the rows *keys*."""
-    lines = [[0] * parts.number for _ in keys]
+    """Return the calls in each of *buckets* of the rows *keys*."""
+    found = [[0] * buckets.number for _ in keys]
     if not keys:
-        return lines
-    series, parameters = select_series(db, by, selection)
-    times, more = select_times(db, selection)
-    columns = {f"key{at}": list(values) for at, values in enumerate(zip(*keys, strict=True))}
-    values = ", ".join(f"unnest(${name}) AS {by[at]}" for at, name in enumerate(columns))
-    found = db.execute(
+        return found
+    by, selection = ranking.by, ranking.selection
+    series = select_series(db, by, selection)
+    times = select_times(db, selection)
+    columns: dict[str, object] = {
+        f"key_{field}": list(values)
+        for field, values in zip(by, zip(*keys, strict=True), strict=True)
+    }
+    values = ", ".join(f"unnest($key_{field}) AS {field}" for field in by)
+    for each in fetch(
+        db,
+        _RowBucket,
         f"""
         WITH shown AS (SELECT {values}, unnest(range({len(keys)})) AS place),
-        chosen AS (SELECT id, place FROM ({series}) JOIN shown USING ({", ".join(by)}))
+        chosen AS (SELECT id, place FROM ({series.text}) JOIN shown USING ({", ".join(by)}))
         SELECT place, (second - $start) // $length AS at, sum(calls)::BIGINT
-        FROM {_source(parts, selection)} JOIN chosen ON id = series {times}
+        FROM {_bucket_table(buckets, selection)} JOIN chosen ON id = series {times.text}
         GROUP BY ALL
         """,
-        parameters | more | columns | {"start": parts.start, "length": parts.length},
-    ).fetchall()
-    for place, at, n in found:
-        lines[place][at] = n
-    return lines
-
-
-# --- incidents ----------------------------------------------------------------------------------
-
-
-def incidents(
-    db: Connection, outcome: str, most: int | None, selection: Selection = ALL
-) -> list[Incident]:
-    """
-    Find what `throttles.incidents` finds in files: the worst *most*, or all.
-
-    Refused are the calls that ended with *outcome* and that *selection* selects; with them come
-    all calls to the same API in the same minute.
-    """
-    require_fields(selection.where, kept=True)
-    api, minute = ", ".join(Api._fields), start_of(WIDTHS["minute"])
-    by_aws, outside = _apart(outcome)
-    series, parameters = select_series(db, ["outcome"], selection)
-    times, more = select_times(db, selection)
-    db.execute(
-        f"CREATE TEMP TABLE ended AS SELECT id FROM ({series}) WHERE outcome = $ended",
-        parameters | {"ended": outcome},
-    )
-    db.execute(
-        f"""
-        CREATE TEMP TABLE known AS
-        SELECT id, dense_rank() OVER (ORDER BY {api}) AS api, caller,
-            id IN (FROM ended) AS ended, {by_aws} AS by_aws, {outside} AS outside
-        FROM series SEMI JOIN (SELECT {api} FROM series SEMI JOIN ended USING (id)) USING ({api})
-        """
-    )
-    db.execute(
-        f"""
-        CREATE TEMP TABLE timed AS
-        WITH near AS (
-            SELECT second, {minute} AS minute, api, caller, ended, by_aws, outside, calls
-            FROM (FROM counts {times}) JOIN known ON id = series WHERE calls > 0
-        )
-        SELECT second, minute, api, caller, by_aws, outside, sum(calls)::BIGINT AS calls,
-            coalesce(sum(calls) FILTER (ended), 0)::BIGINT AS refused
-        FROM near SEMI JOIN (SELECT api, minute FROM near WHERE ended) USING (api, minute)
-        GROUP BY ALL
-        """,
-        more,
-    )
-    db.execute(
-        """
-        CREATE TEMP TABLE limited AS
-        WITH counting AS (FROM timed WHERE NOT by_aws AND NOT outside)
-        FROM counting SEMI JOIN (FROM counting WHERE refused > 0) USING (api, minute)
-        """
-    )
-    worst = db.execute(
-        f"""
-        WITH sums AS (
-            SELECT api, sum(refused)::BIGINT AS refused, sum(calls)::BIGINT AS calls,
-                min(second) FILTER (refused > 0) AS first, max(second) FILTER (refused > 0) AS last,
-                coalesce(sum(refused) FILTER (by_aws), 0)::BIGINT AS aws_triggered
-            FROM timed GROUP BY api
-        ),
-        named AS (SELECT DISTINCT known.api, {api} FROM known JOIN series USING (id))
-        SELECT {api}, refused, calls, first, last, sums.api, aws_triggered
-        FROM sums JOIN named USING (api)
-        ORDER BY refused DESC, {api} LIMIT {"ALL" if most is None else int(most)}
-        """
-    ).fetchall()
-    seconds, minutes = (_peaks(db, field) for field in ("second", "minute"))
-    callers, apart = _callers(db, outcome), _outside(db)
-    return [
-        Incident(
-            Api(*row[:4]),
-            outcome,
-            refused=row[4],
-            calls=row[5],
-            first=row[6],
-            last=row[7],
-            second=seconds.get(row[8]),
-            minute=minutes.get(row[8]),
-            callers=callers.get(row[8], []),
-            quota=quotas.quota(*row[:3]) if outcome == THROTTLED and row[8] in seconds else None,
-            outside=apart.get(row[8], []),
-            aws_triggered=row[9],
-        )
-        for row in worst
-    ]
-
-
-def _apart(outcome: str) -> tuple[str, str]:
-    """SQL for the series of calls that AWS throttled itself, and of calls outside of the quota."""
-    if outcome != THROTTLED:
-        return "false", "false"
-    by_aws = "throttle_cause <> ''"
-    return by_aws, (
-        f"NOT {by_aws} AND split_part(eventSource, '.', 1) = '{quotas.OUTSIDE_SERVICE}'"
-        f" AND regexp_full_match(caller, '{quotas.OUTSIDE_CALLERS}')"
-    )
-
-
-def _peaks(db: Connection, field: str) -> dict[int, throttles.Peak]:
-    """Give the time of each API with the most refused calls, the first of several."""
-    found = db.execute(
-        f"""
-        SELECT api, max((refused, -start, calls)) FROM (
-            SELECT api, {field} AS start, sum(refused)::BIGINT AS refused,
-                sum(calls)::BIGINT AS calls
-            FROM limited GROUP BY ALL
-        ) GROUP BY api
-        """
-    ).fetchall()
-    return {api: throttles.Peak(-before, refused, calls) for api, (refused, before, calls) in found}
-
-
-def _callers(db: Connection, outcome: str) -> dict[int, list[Caller]]:
-    """Give the callers of each API, the greatest share first."""
-    weight = "calls" if outcome == THROTTLED else "refused"
-    found = db.execute(
-        f"""
-        SELECT api, caller, sum(calls)::BIGINT AS calls, sum(refused)::BIGINT AS refused,
-            sum({weight}) / sum(sum({weight})) OVER (PARTITION BY api) AS share
-        FROM limited GROUP BY api, caller HAVING sum({weight}) > 0
-        ORDER BY share DESC, refused DESC, caller
-        """
-    ).fetchall()
-    callers: dict[int, list[Caller]] = {}
-    for api, *caller in found:
-        callers.setdefault(api, []).append(Caller(*caller))
-    return callers
-
-
-def _outside(db: Connection) -> dict[int, list[Outside]]:
-    """Give who calls each API outside of its quota, most calls first."""
-    found = db.execute(
-        """
-        SELECT api, caller, sum(calls)::BIGINT AS calls, sum(refused)::BIGINT AS refused
-        FROM timed WHERE outside GROUP BY api, caller ORDER BY calls DESC, refused DESC, caller
-        """
-    ).fetchall()
-    callers: dict[int, list[Outside]] = {}
-    for api, *caller in found:
-        callers.setdefault(api, []).append(Outside(*caller))
-    return callers
+        series.parameters
+        | times.parameters
+        | columns
+        | {"start": buckets.start, "length": buckets.length},
+    ):
+        found[each.place][each.at] = each.calls
+    return found
 
 
 # --- balance ------------------------------------------------------------------------------------
 
 
-def balance(db: Connection, most: int) -> Balance:
-    """Account for every record; of what was rejected or unread, *most* are named."""
-    logs = _one(
+class _Logs(NamedTuple):
+    """The sums of all logs."""
+
+    logs: int
+    received: int
+    counted: int
+    duplicates: int
+    rejected: int
+
+
+class _Fault(NamedTuple):
+    """A row of the table *faults*."""
+
+    name: str
+    place: str
+    reason: str
+
+
+class _Skipped(NamedTuple):
+    """The records of a kind that were skipped."""
+
+    kind: str
+    records: int
+
+
+def read_balance(db: Connection, most: int) -> StoreBalance:
+    """Account for every record; of the rejected and the unread, *most* each are named."""
+    logs = fetch_one(
         db,
+        _Logs,
         """
         SELECT count(*), coalesce(sum(received), 0)::BIGINT, coalesce(sum(counted), 0)::BIGINT,
             coalesce(sum(duplicates), 0)::BIGINT, coalesce(sum(rejected), 0)::BIGINT
         FROM logs
         """,
     )
-    skipped = db.execute(
-        "SELECT kind, sum(records)::BIGINT FROM skipped GROUP BY kind ORDER BY kind"
-    ).fetchall()
-    rejections = db.execute(f"FROM faults ORDER BY name, rowid LIMIT {int(most)}").fetchall()
-    (unreadable,) = _one(db, "SELECT count(*) FROM unread")
-    unread = db.execute(
-        f"SELECT name, fault FROM unread ORDER BY name, path LIMIT {int(most)}"
-    ).fetchall()
-    found = Balance._make((*logs, dict(skipped), rejections, unreadable, unread, None))
-    return found._replace(fault=_imbalance(db, found))
+    skipped = fetch(
+        db, _Skipped, "SELECT kind, sum(records)::BIGINT FROM skipped GROUP BY kind ORDER BY kind"
+    )
+    faults = fetch(
+        db,
+        _Fault,
+        f"SELECT name, place, reason FROM faults ORDER BY name, rowid LIMIT {int(most)}",
+    )
+    unread = fetch(
+        db, Unread, f"SELECT name, fault FROM unread ORDER BY name, path LIMIT {int(most)}"
+    )
+    balance = Balance(
+        logs=logs.logs,
+        received=logs.received,
+        counted=logs.counted,
+        duplicates=logs.duplicates,
+        skipped=Counter({each.kind: each.records for each in skipped}),
+        rejected=logs.rejected,
+        rejections=tuple((each.name, Rejected(each.place, each.reason)) for each in faults),
+        unread=tuple(unread),
+    )
+    return StoreBalance(
+        balance,
+        unreadable=fetch_one(db, int, "SELECT count(*) FROM unread"),
+        fault=_find_imbalance(db, balance),
+    )
 
 
-def _imbalance(db: Connection, found: Balance) -> str | None:
-    """Word what does not add up, or return None. Only calls of known series are in any answer."""
-    received, counted = found.received, found.counted
-    rest = counted + found.duplicates + found.rejected + sum(found.skipped.values())
+def _find_imbalance(db: Connection, balance: Balance) -> str | None:
+    """Word a difference between the sums, or return None. Answers have calls of known series."""
     way_on = "this store is damaged: ingest the logs into a new file"
-    if received != rest:
-        return f"{received:,} records were received, and {rest:,} are accounted for; {way_on}"
+    if not balance.holds:
+        placed = balance.counted + balance.duplicates + balance.skipped.total() + balance.rejected
+        return (
+            f"{balance.received:,} records were received, and {placed:,} are accounted for;"
+            f" {way_on}"
+        )
+    # Every record stands for one call as yet, so that these sums are to be the same.
     for table in ("counts", "days"):
-        (calls,) = _one(
+        calls = fetch_one(
             db,
+            int,
             f"""
             SELECT coalesce(sum(calls), 0)::BIGINT
             FROM {table} SEMI JOIN series ON series.id = {table}.series
             """,
         )
-        if calls != counted:
-            return f"{counted:,} records were counted, and {calls:,} calls are kept; {way_on}"
+        if calls != balance.counted:
+            return (
+                f"{balance.counted:,} records were counted, and {calls:,} calls are kept; {way_on}"
+            )
     return None
-
-
-# --- SQL ----------------------------------------------------------------------------------------
-
-
-def _sums(selection: Selection, times: str) -> str:
-    """SQL for the calls of each series in the selected *times*."""
-    return (
-        f"SELECT series, sum(calls) AS calls FROM {smallest_table((), selection)} {times}"
-        " GROUP BY series HAVING sum(calls) > 0"
-    )
-
-
-def _source(parts: Parts, selection: Selection) -> str:
-    """Name the smallest table that can tell *parts* apart."""
-    return "counts" if parts.length % DAY or parts.start % DAY else smallest_table((), selection)
-
-
-def _refused(calls: str, outcomes: Sequence[str] = REFUSED) -> str:
-    """SQL for the calls that ended with each of *outcomes*, as columns of these names."""
-    return ", ".join(
-        f"coalesce(sum({calls}) FILTER (outcome = '{outcome}'), 0)::BIGINT AS {outcome}"
-        for outcome in outcomes
-    )
-
-
-def _one(db: Connection, sql: str, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:
-    row: tuple[Any, ...] = db.execute(sql, parameters or {}).fetchall()[0]
-    return row

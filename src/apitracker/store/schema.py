@@ -6,8 +6,20 @@ changes `TABLES` and adds an upgrade from the one before; an upgrade that has be
 as it is.
 """
 
+from importlib import metadata
+from pathlib import Path
 from typing import Final
 
+from apitracker.errors import StoreError
+from apitracker.store.connections import (
+    UNKNOWN_TABLE,
+    Connection,
+    fetch_one,
+    fetch_plain,
+    fetch_values,
+)
+
+APITRACKER_VERSION: Final = metadata.version("apitracker")
 SCHEMA: Final = 2
 
 TABLES: Final = """
@@ -92,9 +104,68 @@ DROP TABLE series_1;
 """
 }
 """
-From each schema to the next, in SQL.
+SQL from each schema to the next.
 
-1: what it kept of a local file does not tell whether the file has changed, so those are read once
-more, and are known by their bytes. The sample trail had no mark of its own yet: it is recognised by
-the caller that is the culprit of its incident, in the accounts that it has.
+1: it did not keep enough of a local file to tell whether the file has changed, so those are read
+once more, and are known by their bytes. The sample trail had no mark of its own yet: it is
+recognised by the caller that is the culprit of its incident, in the accounts that it has.
 """
+
+
+def prepare(db: Connection, path: Path) -> None:
+    """Make the tables of a new store, or upgrade those of an older one."""
+    schema = read_schema(db, path)
+    if schema == SCHEMA:
+        return
+    db.execute("BEGIN")
+    if schema == 0:
+        make_tables(db)
+    else:
+        for older in range(schema, SCHEMA):
+            db.execute(UPGRADES[older])
+        db.execute("UPDATE about SET schema_version = ?, made_by = ?", [SCHEMA, APITRACKER_VERSION])
+    db.execute("COMMIT")
+
+
+def make_tables(db: Connection) -> None:
+    """Make the tables of a new store."""
+    db.execute(TABLES)
+    values = [SCHEMA, APITRACKER_VERSION]
+    db.execute("INSERT INTO about VALUES (?, ?, uuid(), uuid(), '', 0)", values)
+
+
+def read_schema(db: Connection, path: Path) -> int:
+    """
+    Return the schema of the store, 0 if it was made and nothing was added to it yet.
+
+    `StoreError` if this apitracker cannot read it.
+    """
+    try:
+        versions = fetch_values(db, "SELECT schema_version FROM about")
+    except UNKNOWN_TABLE:
+        # Asked only now: to list the tables takes longer than most questions.
+        if not fetch_plain(db, "SELECT table_name FROM duckdb_tables()"):
+            return 0
+        versions = []
+    schema = versions[0] if versions else None
+    if not isinstance(schema, int) or schema < 1:
+        raise StoreError(
+            f"{path}: this store has no version of the schema: another program has made it; give"
+            " another file to --store"
+        )
+    if schema > SCHEMA:
+        raise StoreError(_newer(db, path, schema))
+    return schema
+
+
+def _newer(db: Connection, path: Path, schema: int) -> str:
+    """Word the fault of a store that has a newer *schema*."""
+    try:
+        maker = fetch_one(db, str, "SELECT made_by FROM about")
+    except UNKNOWN_TABLE:
+        maker = ""
+    needed = f"apitracker {maker}" if maker else "a newer apitracker"
+    return (
+        f"{path}: this store has version {schema} of the schema, and this apitracker"
+        f" ({APITRACKER_VERSION}) reads up to version {SCHEMA}; use {needed}"
+    )

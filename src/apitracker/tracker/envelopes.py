@@ -10,7 +10,8 @@ import pybase64
 from msgspec import Struct
 
 from apitracker.core.compression import MAX_BYTES, inflate
-from apitracker.core.documents import UNREADABLE, cut, mend
+from apitracker.core.cutting import cut_list
+from apitracker.core.documents import UNREADABLE, mend
 from apitracker.core.model import Log
 from apitracker.core.recognition import in_words
 from apitracker.errors import LogError
@@ -74,7 +75,7 @@ def _stream(text: Iterator[bytes]) -> Payload:
     quotes are escaped.
     """
     head, opening, rest = next(text, b"").partition(EVENTS)
-    *lists, last = map(_decode, cut(itertools.chain([rest], text), head + opening, MARK))
+    *lists, last = map(_decode, cut_list(itertools.chain([rest], text), head + opening, MARK))
     if not isinstance(last, Payload):
         raise msgspec.DecodeError("a list is not a payload")
     last.logEvents = [*itertools.chain.from_iterable(lists), *last.logEvents]

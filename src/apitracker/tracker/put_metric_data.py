@@ -147,6 +147,11 @@ class Refusal(Struct, frozen=True):
     datum: Datum
     reason: str
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its time is the reason: another datum of the metric would be taken."""
+        return self.reason == OUT_OF_TIME
+
 
 class Published(Struct):
     """

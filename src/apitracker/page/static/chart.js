@@ -1,4 +1,4 @@
-// Calls over time, stacked, above a lane of what was throttled and denied.
+// Calls over time, stacked, above a lane of throttled and denied calls.
 
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 import { h, say } from "./dom.js";
@@ -69,7 +69,7 @@ export function makeChart(root, { zoom, pointed }) {
     return Math.min(bucket(times, chart.posToVal(chart.cursor.left, "x")), times.length - 1);
   }
 
-  /** What was brushed, rounded out to whole buckets. */
+  /** Zoom to the brushed time, rounded out to whole buckets. */
   function brushed(chart) {
     if (chart.select.width < 4) return;
     const { times, step } = shown.data;
@@ -155,7 +155,7 @@ export function makeChart(root, { zoom, pointed }) {
           ],
           hooks: {
             drawClear: [(chart) => shade(chart, data, throttled, denied)],
-            setSelect: [brushed], // what is brushed over the lane comes here too
+            setSelect: [brushed], // a brush over the lane comes here too
             setCursor: [(chart) => pointed(pointedAt(chart))],
           },
         },
@@ -220,7 +220,7 @@ export function makeChart(root, { zoom, pointed }) {
     }
   });
 
-  /** Point at a bucket, and mark what lies between it and the anchor. */
+  /** Point at a bucket, and mark the buckets between it and the anchor. */
   function move(chart, index) {
     const [since, until] = at(index);
     const left = chart.valToPos((since + until) / 2, "x");
@@ -243,7 +243,7 @@ export function makeChart(root, { zoom, pointed }) {
   }).observe(root);
 
   return {
-    /** Show what /api/series answered for the field by. */
+    /** Show the answer of /api/series for the field by. */
     show(data, by) {
       assignSlots(by, data.series.map(({ name }) => name).filter((name) => name !== null));
       shown = { data, by };

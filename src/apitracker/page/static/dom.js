@@ -22,7 +22,7 @@ function made(element, attributes, children) {
   return element;
 }
 
-/** Replace what is in parent, and keep the focus on the element with the same link or name. */
+/** Replace the children of parent, and keep the focus on the element with the same link or name. */
 export function fill(parent, ...children) {
   const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   const same = focused && (focused.getAttribute("href") ?? focused.getAttribute("name"));
@@ -36,7 +36,7 @@ export function fill(parent, ...children) {
   }
 }
 
-let pressed = null; // while a pointer is: what is settled, by release, when it no longer is
+let pressed = null; // while a pointer is down: a promise that release settles when it is up
 let release = null;
 
 addEventListener("pointerdown", ({ button }) => {
@@ -52,7 +52,7 @@ for (const name of ["pointerup", "pointercancel", "contextmenu", "blur"]) {
   });
 }
 
-/** Wait while a pointer is pressed: what is replaced between press and release is not clicked. */
+/** Wait while a pointer is pressed: an element that is replaced between press and release is not clicked. */
 export const released = () => pressed;
 
 /** A button that puts text on the clipboard and says so. */

@@ -57,7 +57,7 @@ export function length(seconds) {
 
 /**
  * Control, bidirectional and other unseen characters as escapes, as the command line prints them:
- * what stands in a log was written by whoever called the API.
+ * values in a log were written by the callers of the API.
  */
 export function printable(text) {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (character) => {
@@ -70,7 +70,7 @@ export function printable(text) {
   });
 }
 
-/** The value of a field, short enough for a table: [what matters, what may be left out]. */
+/** The value of a field, short enough for a table: [the part that matters, the part that may be left out]. */
 export function short(field, value) {
   if (value === "") return ["", field === "errorCode" ? "no error" : "empty"];
   if (field === "eventSource" && /^[a-z0-9.-]+\.amazonaws\.com$/.test(value)) {

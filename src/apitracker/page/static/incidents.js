@@ -1,4 +1,4 @@
-// The throttled (or denied) view: which API, where, when, how fast, and who is behind it.
+// The throttled (or denied) view: the APIs, their places and times, their peaks, and the callers behind them.
 
 import { fill, h } from "./dom.js";
 import { calls, count, isoTime, share, utc } from "./format.js";
@@ -7,7 +7,7 @@ import { narrowed, timed } from "./state.js";
 import { fileLinks, valueLink } from "./table.js";
 import { when } from "./usage.js";
 
-// A quota is shared: who uses it up is throttled no more often than others, so shares are of calls.
+// A quota is shared: the caller that uses it up is throttled no more than others; shares are of calls.
 const WHO = { throttled: "who called it then, by calls", denied: "who was, by calls" };
 const CALLERS = 3; // that are named for one API
 const APIS = source.report ? 10 : 100; // that are shown, the worst first
@@ -82,7 +82,7 @@ const AROUND = 300; // seconds before and after an incident that are shown with 
 
 /**
  * The usage view of an incident: its API, region and account in its time. A quota is used up by all
- * calls, so those of a throttled API are shown whatever became of them, by caller.
+ * calls, so those of a throttled API are shown with any outcome, by caller.
  */
 function during(state, incident, outcome) {
   const { eventSource, eventName, awsRegion, recipientAccountId, first, last } = incident;
@@ -111,7 +111,7 @@ function line(state, incident, outcome) {
       { scope: "row", class: "name" },
       valueLink(state, { eventSource, eventName }, show),
     ),
-    h("td", {}, callers(state, incident, show)),
+    h("td", {}, callers(state, incident, outcome, show)),
     h(
       "td",
       {},
@@ -125,16 +125,16 @@ function line(state, incident, outcome) {
   );
 }
 
-function callers(state, { callers, outsideQuota, awsTriggered }, change) {
+function callers(state, { callers, outsideQuota, awsTriggered }, outcome, change) {
   const outside = outsideQuota.reduce((sum, each) => sum + each.calls, 0);
   const names = outsideQuota.map((each) => each.caller).join("\n");
   return h(
     "ol",
     { class: "callers" },
-    ...callers.slice(0, CALLERS).map(({ caller, calls: made, throttled, share: part }) => {
+    ...callers.slice(0, CALLERS).map(({ caller, calls: made, throttled: ended, share: part }) => {
       const bar = h("span", { class: "bar", "aria-hidden": "true" });
       bar.style.width = `${100 * part}%`;
-      const title = `${calls(made)}, ${count(throttled)} refused`;
+      const title = `${calls(made)}, ${count(ended)} ${outcome}`;
       const number = h("span", { class: "number", title }, share(part, 1));
       return h("li", {}, bar, valueLink(state, { caller }, change), number);
     }),

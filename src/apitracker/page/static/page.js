@@ -1,9 +1,9 @@
-// The page: reads the address, shows what it says, and looks for what is new in the store.
+// The page: reads the address, shows its view, and looks for new calls in the store.
 
+import { makeBalance } from "./balance.js";
 import { fill, h, say } from "./dom.js";
 import { FIELD_NAMES, calls, count, isoTime, length, plain, printable, shellQuoted, utc } from "./format.js";
 import { makeIncidents } from "./incidents.js";
-import { makeReconciliation } from "./reconciliation.js";
 import * as source from "./source.js";
 import { address, exact, isMoving, read, timed } from "./state.js";
 import { makeUsage, oneApi, when } from "./usage.js";
@@ -13,7 +13,7 @@ const VIEWS = {
   usage: ["Usage", () => makeUsage(go)],
   throttled: ["Throttled", () => makeIncidents("throttled")],
   denied: ["Denied", () => makeIncidents("denied")],
-  reconciliation: ["Reconciliation", makeReconciliation],
+  reconciliation: ["Balance", makeBalance], // the name in addresses is that of 0.2.0
 };
 const PRESETS = [["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 d", 604800], ["30 d", 2592000], ["90 d", 7776000]];
 
@@ -21,16 +21,16 @@ const part = (id) => document.getElementById(id);
 const views = new Map();
 let state = read(source.report ? source.report.address : location.search);
 let about = null;
-let unanswered = false; // whether to ask again what could not be answered
+let unanswered = false; // whether to ask the failed question again
 let shownIn = null; // the minute in which it was shown
-let turn = 0; // which showing is the latest: what an older one is answered comes too late
+let turn = 0; // the number of the latest showing: answers to an older one come too late
 
 function view(name) {
   if (!views.has(name)) views.set(name, VIEWS[name][1]());
   return views.get(name);
 }
 
-/** Look at what change makes of the state. */
+/** Show the state after change. */
 function go(change, { replace = false } = {}) {
   state = change(state);
   if (!source.report && address(state) !== (location.search || "?")) {
@@ -62,7 +62,7 @@ async function show() {
     showProblem("");
     showSpan(answers[0]);
   } catch (e) {
-    if (!(e instanceof source.Refusal)) throw e;
+    if (!(e instanceof source.Unanswered)) throw e;
     if (still()) showProblem(e.message, e.passing);
   } finally {
     if (still()) main.setAttribute("aria-busy", "false");
@@ -107,7 +107,7 @@ function foot() {
   );
 }
 
-/** Show what is narrowed to; returns the title. */
+/** Show the values that the page is narrowed to; returns the title. */
 function showCrumbs() {
   const bare = { ...state, tables: {}, by: null };
   const crumbs = [];
@@ -308,7 +308,7 @@ function nextTheme() {
   showTheme();
 }
 
-// --- starting, and what is new ------------------------------------------------------------------
+// --- starting, and new calls --------------------------------------------------------------------
 
 /** Look whether there is something new in the store, now and then, while somebody looks. */
 async function poll() {
@@ -323,7 +323,7 @@ async function poll() {
     if (isNew || unanswered || hasMoved) await show();
     if (isNew && !first) say(`Updated: ${calls(about.calls)} in ${count(about.logs)} logs`);
   } catch (e) {
-    if (!(e instanceof source.Refusal)) throw e;
+    if (!(e instanceof source.Unanswered)) throw e;
     showProblem(e.message, e.passing);
   }
 }

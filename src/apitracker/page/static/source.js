@@ -1,4 +1,4 @@
-// Where the figures come from: the server's JSON, or what is written into a report.
+// The source of the figures: the server's JSON, or the answers in a report.
 
 import { released } from "./dom.js";
 import { isMoving, narrowed, selection, table } from "./state.js";
@@ -8,7 +8,7 @@ export const ROWS = 10; // of a table on the page
 /** The answers in a report, or null on the page that a server gives. */
 export const report = readReport();
 
-/** What a table is asked by -> its fields. */
+/** The fields of each table. */
 export const TABLES = {
   apis: ["eventSource", "eventName"],
   callers: ["caller"],
@@ -18,17 +18,17 @@ export const TABLES = {
   regions: ["awsRegion"],
 };
 
-/** An answer that is none: its text says why, passing whether the same question may be answered later. */
-export class Refusal extends Error {
+/** A question without an answer: its text says why; passing: the same question may be answered later. */
+export class Unanswered extends Error {
   constructor(text, passing) {
     super(text);
     this.passing = passing;
   }
 }
 
-const answers = new Map(); // address -> what was asked, and in which minute if that matters
+const answers = new Map(); // by address: the promise of its answer, and its minute if that matters
 
-/** Forget what was answered: there is something new in the store. */
+/** Forget all answers: there is something new in the store. */
 export const forget = () => answers.clear();
 
 export const about = () => (report ? Promise.resolve(report.about) : fetched("/api/about"));
@@ -54,7 +54,7 @@ export function top(state, name) {
   return answer("top", name, "/api/top", parameters);
 }
 
-/** What the chosen time suggests for an alarm, as alarmOf of state.js makes it. */
+/** The thresholds that the chosen time suggests for an alarm of alarmOf in state.js. */
 export function thresholds(state, alarm) {
   const parameters = selection(narrowed({ ...state, where: [] }, alarm.values));
   if (alarm.outcome) parameters.set("outcome", alarm.outcome);
@@ -67,7 +67,7 @@ export function incidents(state, outcome) {
   return answer("throttles", outcome, "/api/throttles", parameters);
 }
 
-export const reconciliation = () => answer("reconciliation", null, "/api/reconciliation", "");
+export const balance = () => answer("reconciliation", null, "/api/reconciliation", "");
 
 /** The address of the rows of fields as a file, as a table shows them: {sort, descending, search}. */
 export function exported(state, fields, form, { sort, descending, search } = {}) {
@@ -94,17 +94,17 @@ function answer(name, key, path, parameters) {
   return asked;
 }
 
-/** The minute that it is: an answer to what moves with the time holds for so long. */
+/** The present minute: an answer to a question that moves with the time holds for so long. */
 export const thisMinute = () => Math.floor(Date.now() / 60_000);
 
 async function fetched(url) {
   const response = await fetch(url, { headers: { accept: "application/json" } }).catch(() => null);
   const body = await response?.json().catch(() => ({}));
   await released();
-  if (!response) throw new Refusal("The server does not answer. Is apitracker serve still running?", true);
+  if (!response) throw new Unanswered("The server does not answer. Is apitracker serve still running?", true);
   if (response.ok) return body;
   const text = typeof body.detail === "string" ? body.detail : `The server answered ${response.status}.`;
-  throw new Refusal(text, response.status >= 500);
+  throw new Unanswered(text, response.status >= 500);
 }
 
 function readReport() {

@@ -1,11 +1,11 @@
-// What is looked at, and how it stands in the address: a link or the back button shows it again.
+// The state of the page and its address: a link or the back button shows the same again.
 
 export const VIEWS = ["usage", "throttled", "denied", "reconciliation"];
 export const BYS = ["eventSource", "awsRegion", "recipientAccountId", "outcome", "caller", "eventName"];
 export const SORTS = ["name", "calls", "throttled", "denied", "failed"];
 const TABLE = { sort: "calls", descending: true, page: 1, search: "" };
 
-/** Read the address. What it does not know or understand is left out. */
+/** Read the address. Unknown or invalid parts are left out. */
 export function read(search) {
   const parameters = new URLSearchParams(search);
   const one = (name, allowed) => {
@@ -78,7 +78,7 @@ export function narrowed(state, values) {
 /** The state in another time. */
 export const timed = (state, since, until) => ({ ...state, since, until, tables: {} });
 
-/** Whether a time in it is an age, such as 2h: what it selects changes as time goes on. */
+/** Whether a time in it is an age, such as 2h: its selection changes as time goes on. */
 export const isMoving = ({ since, until }) => [since, until].some((time) => /^\s*\d+\s*[smhdw]\s*$/.test(time ?? ""));
 
 /** A glob that matches value and nothing else. */

@@ -1,4 +1,4 @@
-// A table of what calls fall to: sorted, searched, paged; a click narrows everything to a row.
+// A ranked table of calls: sorted, searched, paged; a click narrows everything to a row.
 
 import { fill, h, s } from "./dom.js";
 import { FIELD_NAMES, count, printable, share, short } from "./format.js";
@@ -8,8 +8,8 @@ import { address, narrowed, table, withTable } from "./state.js";
 const NUMBERS = ["calls", "throttled", "denied", "failed"];
 
 /**
- * Make the panel of the table name. go(change, {replace}) looks at what change makes of the state
- * that is looked at then: what is shown here may be older, while an answer is awaited.
+ * Make the panel of the table name. go(change, {replace}) shows the present
+ * state after change: the rows shown here may be older, while an answer is awaited.
  *
  * Returns its element, and show(state, answer).
  */
@@ -126,21 +126,21 @@ export function fileLinks(state, fields, what, how) {
   );
 }
 
-/** A link to what change makes of the state that is looked at when it is followed. */
+/** A link to the present state after change, as of when it is followed. */
 export function stateLink(state, change, attributes, ...children) {
   const link = h("a", { href: address(change(state)), ...attributes }, ...children);
   link.change = change;
   return link;
 }
 
-/** What narrows to values when it is clicked, after change; in a report it is text. */
+/** A link that narrows to values, after change; in a report it is text. */
 export function valueLink(state, values, change = (now) => now) {
   const title = Object.values(values).map(printable).join(" ");
   if (report) return h("span", { title }, named(values));
   return stateLink(state, (now) => narrowed(change(now), values), { title }, named(values));
 }
 
-/** The values of fields, shortened; what matters less is faint. */
+/** The values of fields, shortened; the part that matters less is faint. */
 function named(values) {
   const parts = Object.entries(values).map(([field, value]) => {
     const [name, rest] = short(field, value);

@@ -1,4 +1,4 @@
-// Light or dark as chosen here before, ahead of the first paint; else as the system has it.
+// Light or dark as chosen here before, ahead of the first paint; else as in the system.
 try {
   const chosen = localStorage.getItem("theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;

@@ -1,4 +1,4 @@
-// The usage view: headline figures, calls over time, and what they fall to.
+// The usage view: headline figures, calls over time, and ranked tables.
 
 import { SLOTS, colourOf, makeChart, readout } from "./chart.js";
 import { copyButton, fill, h } from "./dom.js";
@@ -18,7 +18,7 @@ const STACKS = {
 const METRIC_DOLLARS = 0.3; // a month, for each of the first 10,000: ../../prices.json
 const ALARM_DOLLARS = 0.1;
 
-/** What calls over time are stacked by: what was chosen, else what tells most. */
+/** The field to stack calls over time by: the chosen one, else the one that tells most. */
 export function stackedBy(state) {
   if (state.by) return state.by;
   const values = fixed(state);
@@ -33,7 +33,7 @@ export function oneApi(state) {
   return eventSource === undefined || eventName === undefined ? null : { eventSource, eventName };
 }
 
-/** Make the view. go(change) looks at what change makes of the state that is looked at. */
+/** Make the view. go(change) shows the present state after change. */
 export function makeUsage(go) {
   let state = null;
   let data = null;
@@ -180,7 +180,7 @@ export function makeUsage(go) {
       ownLines,
       ...(canAlarm(values)
         ? alarmLines(alarm).flatMap((line) => alarmLine(values, answer, line))
-        : [h("p", {}, "No alarm can be made on it: its service or its name is no name that a command could say.")]),
+        : [h("p", {}, "No alarm can be made on it: a command cannot name its service or the API.")]),
       h(
         "p",
         { class: "cost" },
@@ -221,32 +221,32 @@ export function makeUsage(go) {
   };
 }
 
-/** A table of one row says nothing: what is narrowed to one value is left out. */
+/** Whether all fields of a table are narrowed to one value: a table of one row says nothing. */
 function hidden(name, known) {
   return source.TABLES[name].every((field) => field in known);
 }
 
 const timeField = (step) => (step < 3600 ? "minute" : step < 86400 ? "hour" : "day");
 
-/** What `apitracker alarm` takes: a service by its eventSource, and a name that is not blank. */
+/** Whether `apitracker alarm` takes it: a service by its eventSource, and a name that is not blank. */
 const canAlarm = ({ eventSource, eventName }) =>
   /^[A-Za-z0-9.-]{1,253}$/.test(eventSource) && eventName.trim() !== "" && !/[*?]/.test(eventName);
 
 const inRegion = ({ values }) =>
   values.awsRegion === undefined ? "" : ` in ${plain("awsRegion", values.awsRegion)}`;
 
-const isRefusal = (outcome) => outcome === "throttled" || outcome === "denied";
+const isThrottledOrDenied = (outcome) => outcome === "throttled" || outcome === "denied";
 
-/** The alarms that are offered: what each is called, its unit of time, and the outcome it counts. */
+/** The alarms to offer: name, unit of time, and the outcome it counts. */
 function alarmLines({ outcome }) {
-  if (isRefusal(outcome)) return [["minute", "minute", outcome]];
+  if (isThrottledOrDenied(outcome)) return [["minute", "minute", outcome]];
   const lines = [["minute", "minute", outcome], ["hour", "hour", outcome]];
   return outcome ? lines : [...lines, ["throttled", "minute", "throttled"]];
 }
 
 /** The command of an alarm, and when it fires. */
 function alarmLine(values, answer, [name, unit, outcome]) {
-  const threshold = isRefusal(outcome) ? { ...answer[unit], above: 0 } : answer[unit];
+  const threshold = isThrottledOrDenied(outcome) ? { ...answer[unit], above: 0 } : answer[unit];
   const { above } = threshold;
   const per = { minute: "1m", hour: "1h" }[unit];
   const command = above === null ? null : alarmCommand(values, above, per, values.awsRegion, outcome);
@@ -267,21 +267,21 @@ function alarmLine(values, answer, [name, unit, outcome]) {
 }
 
 /** When an alarm with this threshold fires, and whether it would have fired in the chosen time. */
-function firing({ above, at, most, refused, exceeded }, unit, outcome) {
+function firing({ above, at, most, throttledOrDenied, exceeded }, unit, outcome) {
   const many = (n) => `${count(n)} ${unit}${n === 1 ? "" : "s"}`;
-  if (isRefusal(outcome)) {
-    const had = refused ? `${many(refused)} of this time had one` : `no ${unit} of this time had one`;
+  if (isThrottledOrDenied(outcome)) {
+    const had = throttledOrDenied ? `${many(throttledOrDenied)} of this time had one` : `no ${unit} of this time had one`;
     return [`Fires at the first ${outcome} call, if the metric set outcomes is published: ${had}.`];
   }
   if (above === null) {
     return [
-      refused
+      throttledOrDenied
         ? `In each ${unit} of this time that had calls, some were throttled. Choose a longer time for a threshold.`
         : "This time had no calls. Choose a longer time for a threshold.",
     ];
   }
   const fires = `Fires at more ${outcome ? `${outcome} calls` : "calls"} than in the busiest ${unit} of this time`;
-  if (!refused) return [`${fires}, `, when(at), "."];
+  if (!throttledOrDenied) return [`${fires}, `, when(at), "."];
   return [
     `${fires} in which no call was throttled, `,
     when(at),

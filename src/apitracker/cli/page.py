@@ -1,4 +1,4 @@
-"""Commands that show a store as a page: serve, report."""
+"""Commands about the web page: serve, report."""
 
 from functools import partial
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import IO
 
 import click
 
-from apitracker.cli.options import choosing, store_option
-from apitracker.cli.output import choose_format, coverage, keep_apart, say
+from apitracker.cli.options import selection_options, store_option
+from apitracker.cli.output import choose_format, describe_coverage, require_other_file, say
 from apitracker.core.selection import parse_selection
 from apitracker.core.times import write
 from apitracker.errors import UsageError
@@ -20,24 +20,24 @@ from apitracker.settings import Settings
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Where to listen. Whoever can reach any other host sees all of the store.",
+    help="Address to listen on. Anyone who can reach another address can read the whole store.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
-    help="Where to listen; 0 is a free port.  [default: 8765, or a free one where that is taken]",
+    help="Port to listen on; 0 picks a free one.  [default: 8765, or a free one if it is taken]",
 )
 @click.option("--open", "browse", is_flag=True, help="Open the page in a browser.")
 @click.pass_obj
-def serve(
+def serve_command(
     settings: Settings, *, path: Path | None, host: str, port: int | None, browse: bool
 ) -> None:
     """
     Show the store as a local web page.
 
     Calls over time, headline figures, the busiest APIs, callers, services, accounts and regions,
-    who is throttled and denied, what became of every record. Nothing leaves this machine. What
-    apitracker ingest adds beside it shows up within seconds. Ctrl-C stops it.
+    throttled and denied calls, the balance of records. Nothing leaves this machine. Calls that
+    apitracker ingest adds meanwhile show up within seconds. Ctrl-C stops it.
 
     \b
     Examples:
@@ -51,25 +51,25 @@ def serve(
 
     listening = server.listen(host, port)
     if not server.is_local(host):
-        say(f"{host}: whoever can reach this host sees all of the store, without a password")
+        say(f"{host}: anyone who can reach this host can read the whole store, without a password")
     if port is None and listening.getsockname()[1] != server.PORT:
-        say(f"port {server.PORT} is taken; this is another")
+        say(f"port {server.PORT} is taken: using a free one")
     say(f"{server.address(host, listening)} shows {path or settings.store}; Ctrl-C stops it")
     server.serve(path or settings.store, host, listening, browse=browse)
 
 
 @click.command()
-@choosing
+@selection_options
 @store_option
 @click.option(
     "-o",
     "--output",
     type=click.File("w", encoding="utf-8", lazy=True),
     required=True,
-    help="Write to this file; - is standard output.",
+    help="Write the page to this file; - is standard output.",
 )
 @click.pass_obj
-def report(  # noqa: PLR0913 - options of a command
+def report_command(  # noqa: PLR0913 - options of a command
     settings: Settings,
     *,
     since: int | None,
@@ -79,10 +79,10 @@ def report(  # noqa: PLR0913 - options of a command
     output: IO[str],
 ) -> None:
     """
-    Write what apitracker serve shows as one HTML file.
+    Write the page of apitracker serve as one HTML file.
 
-    The file has all in it, and loads nothing: it opens without a network, and can be sent around.
-    Names of callers, accounts and APIs are in it.
+    The file loads nothing else: it opens without a network, and can be sent around. It contains the
+    names of callers, accounts and APIs.
 
     \b
     Examples:
@@ -93,20 +93,21 @@ def report(  # noqa: PLR0913 - options of a command
     Exit code 0: done; 2: wrong usage; 3: the store failed.
     """
     from apitracker.page import report
-    from apitracker.page.views import ask
+    from apitracker.page.views import OpenStore, ask
     from apitracker.store.database import Store
 
     if choose_format(None, output) != "table":
-        raise UsageError(f"{output.name}: a report is HTML: name the file so, as in usage.html")
-    selected = parse_selection(since, until, where)
+        raise UsageError(f"{output.name}: a report is HTML: name it accordingly, like usage.html")
+    selection = parse_selection(since, until, where)
     store = Store(path or settings.store)
-    keep_apart(output, store.path)
-    with store.reading(required=True) as db:  # a store that is not there is no empty one
-        covered = coverage(db, store.path, selected, empty=False)
+    require_other_file(output, store.path)
     times = [("since", since), ("until", until)]
-    selection = [(name, write("second", time)) for name, time in times if time is not None]
-    selection += [("where", text) for text in where]
-    page = report.write(report.gather(partial(ask, store.path), selection))
-    output.write(page)  # not before there is something: the file is emptied when it is opened
-    if covered:
-        say(covered)
+    parameters = [(name, write("second", time)) for name, time in times if time is not None]
+    parameters += [("where", text) for text in where]
+    with store.reading(required=True) as db:  # a missing store is an error, not an empty page
+        coverage = describe_coverage(db, store.path, selection, empty=False)
+        answers = report.gather(partial(ask, OpenStore(store.path, db)), parameters)
+    page = report.write_report(answers)
+    output.write(page)  # only now: the file is emptied when it is opened
+    if coverage:
+        say(coverage)

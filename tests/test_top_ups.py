@@ -1,17 +1,11 @@
-"""What reconcile has noted, where something other than DynamoDB answers."""
-
-import sys
-from pathlib import Path
+"""Records of top-ups, where something other than DynamoDB answers."""
 
 import boto3
 import pytest
+from tests.runtime import Handler, Server
 
 from apitracker.errors import ServiceError
-from apitracker.operations.top_ups import Notes, look_up
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.runtime import Handler, Server
+from apitracker.operations.top_ups import MetricMinute, TopUpRecords, read_top_ups
 
 
 class _WebPage(Handler):
@@ -21,14 +15,15 @@ class _WebPage(Handler):
         self.answer(200, b"<html>Sign in to the network</html>", Content_Type="text/html")
 
 
-def test_no_answer_is_not_an_answer_without_notes() -> None:
-    """A web page is an error: taken for no notes, calls would be published a second time."""
+def test_no_answer_is_not_an_answer_without_records() -> None:
+    """A web page is an error: taken for no records, calls would be published a second time."""
     with Server(_WebPage).running() as server:
         dynamodb = boto3.session.Session("key", "secret", region_name="us-east-1").client(
             "dynamodb", endpoint_url=f"http://127.0.0.1:{server.server_port}"
         )
         try:
+            records = TopUpRecords("table", dynamodb, "API-COUNT")
             with pytest.raises(ServiceError, match="BatchGetItem was answered without Responses"):
-                look_up(Notes("table", dynamodb, "API-COUNT"), [(0, "A", "eu", "s3")])
+                read_top_ups(records, [MetricMinute(0, "A", "eu", "s3")])
         finally:
             dynamodb.close()

@@ -1,26 +1,26 @@
-// The reconciliation view: what became of every record, and of every log.
+// The balance view: the place of every record, and the logs that could not be read.
 
 import { fill, h } from "./dom.js";
 import { count, printable } from "./format.js";
 import * as source from "./source.js";
 
-const KEPT = 200; // rejections that the server names
+const NAMED = 200; // rejected records and unread logs that the server names
 
 /** Make the view. */
-export function makeReconciliation() {
-  const element = h("div", { class: "reconciliation" });
+export function makeBalance() {
+  const element = h("div", { class: "balance" });
   return {
     element,
     redraw: () => null,
     async show(_, still) {
-      const answer = await source.reconciliation();
-      if (still()) fill(element, balance(answer), ...details(answer));
+      const answer = await source.balance();
+      if (still()) fill(element, records(answer), ...details(answer));
       return null;
     },
   };
 }
 
-function balance({ logs, received, counted, duplicates, skipped, rejected, unreadable }) {
+function records({ logs, received, counted, duplicates, skipped, rejected, unreadable }) {
   const skips = Object.values(skipped).reduce((sum, n) => sum + n, 0);
   const sum = counted + duplicates + skips + rejected;
   const figure = (label, n, note) =>
@@ -43,10 +43,10 @@ function balance({ logs, received, counted, duplicates, skipped, rejected, unrea
       "p",
       { class: sum === received ? "adds-up" : "adds-up wrong" },
       sum === received
-        ? "It adds up: every record ended in exactly one of these."
+        ? "It adds up: every record is in exactly one of these."
         : `It does not add up: ${count(received)} received, ${count(sum)} accounted for.`,
     ),
-    h("p", { class: "faint" }, "This is of the whole store, whatever is chosen above."),
+    h("p", { class: "faint" }, "This is the whole store; the choice above does not change it."),
   );
 }
 
@@ -78,6 +78,6 @@ function listing(id, title, total, columns, rows) {
         ),
       ),
     ),
-    total > rows.length && rows.length >= KEPT ? h("p", { class: "faint" }, `the first ${count(rows.length)}`) : null,
+    total > rows.length && rows.length >= NAMED ? h("p", { class: "faint" }, `the first ${count(rows.length)}`) : null,
   );
 }

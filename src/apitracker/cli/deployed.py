@@ -1,4 +1,4 @@
-"""Commands that are about a deployed tracker: alarm, dashboard, verify."""
+"""Commands about a deployed tracker and its metrics: alarm, dashboard, verify, redrive."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -69,19 +69,19 @@ def alarm(  # noqa: PLR0913 - options of a command
     """
     Make or update an alarm on the calls of one API.
 
-    SERVICE is a name as the AWS CLI has it, or an eventSource in full. The alarm lives in the
-    region of the AWS settings, where the tracker publishes; --region says where the calls are
-    made. All calls of IAM and CloudFront are recorded in us-east-1.
+    SERVICE is a name of the AWS CLI, or an eventSource in full. The alarm lives in the region of
+    the AWS settings, where the tracker publishes; --region is the region of the calls. All calls
+    of IAM and CloudFront are recorded in us-east-1.
 
     The alarm is named by API, region and outcome: the same again with another threshold, time or
     --notify replaces it. One period above the threshold is enough; the alarm looks 15 minutes
     further back than a period, as CloudTrail delivers late, and fires for as long.
 
     An alarm that could never fire is refused: on a name that is nearly that of an API, or on a
-    metric that the deployed tracker does not publish. The names are those of botocore and of the
-    metrics of the last two weeks; --stack says where the tracker is. Lambda and CloudFront date
-    their names: the alarm on UpdateFunctionCode adds up UpdateFunctionCode20150331v2 and
-    whatever other date it has metrics of.
+    metric that the deployed tracker, --stack, does not publish. The names are those of botocore and
+    of the metrics of the last two weeks. Lambda and CloudFront date their names: the alarm on
+    UpdateFunctionCode adds up UpdateFunctionCode20150331v2 and the same with other dates, if they
+    have metrics.
 
     \b
     Examples:
@@ -91,12 +91,12 @@ def alarm(  # noqa: PLR0913 - options of a command
       apitracker alarm ec2:DescribeInstances --outcome throttled --above 50
       apitracker alarm signin.amazonaws.com:ConsoleLogin --above 50 --dry-run
 
-    What --dry-run prints is also the input of aws cloudwatch put-metric-alarm --cli-input-json.
+    The output of --dry-run is also the input of aws cloudwatch put-metric-alarm --cli-input-json.
     It looks at AWS where it can, and works without.
 
     Exit code 0: done; 2: wrong usage, or an alarm that could never fire; 3: AWS failed.
     """
-    from apitracker import aws as clients
+    from apitracker import aws
     from apitracker.operations import alarms, api_names
 
     if strange := [text for text in notify if not text.startswith("arn:")]:
@@ -115,32 +115,32 @@ def alarm(  # noqa: PLR0913 - options of a command
         notify=notify,
     )
     try:
-        seen = alarms.look_at_tracker(event_source, settings.namespace, stack, clients.client)
+        seen = alarms.look_at_tracker(event_source, settings.namespace, stack, aws.client)
     except ServiceError as e:
         if not dry_run:
             raise
         _warn(f"AWS was not asked which names and metric sets are published: {e}")
         seen = alarms.Seen()
     wanted = _certain(wanted, seen, force=force)
-    requested = alarms.request(wanted)
+    requested = alarms.alarm_request(wanted)
     if dry_run:
         print_json(requested)
         return
-    alarms.put(requested, clients.client("cloudwatch"))
+    alarms.put_alarm(requested, aws.client("cloudwatch"))
     say(f"{requested['AlarmName']}: {requested['AlarmDescription']}")
     if not notify:
-        say("nobody is told when it fires: give --notify ARN")
+        say("it notifies nobody when it fires: give --notify ARN")
 
 
 def _region_of_calls(region: str | None, event_source: str, *, force: bool) -> str:
     """Return *region*, or else the one of the AWS settings. `UsageError` if it cannot be one."""
-    from apitracker import aws as clients
+    from apitracker import aws
     from apitracker.operations import api_names
 
     if region:
         _warn(api_names.parse_region(region, force=force))
     else:
-        region = clients.region()
+        region = aws.region()
     if not region:
         raise click.UsageError("no region is named: give --region or --any-region")
     if other := api_names.region_of(event_source, region):
@@ -153,7 +153,7 @@ def _region_of_calls(region: str | None, event_source: str, *, force: bool) -> s
 
 def _certain(wanted: "Alarm", seen: "Seen", *, force: bool) -> "Alarm":
     """
-    Return *wanted* with the names under which its API is recorded, and say what is doubtful.
+    Return *wanted* with the names under which its API is recorded, and warn of doubts.
 
     `UsageError` if it could never fire, unless *force*.
     """
@@ -176,7 +176,7 @@ def _certain(wanted: "Alarm", seen: "Seen", *, force: bool) -> "Alarm":
 
 
 def _warn(text: str) -> None:
-    """Say what is doubtful, if anything is."""
+    """Report the doubt *text*, if there is one."""
     if text:
         say(f"warning: {text}")
 
@@ -196,8 +196,8 @@ def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None
     """
     Make a dashboard of the busiest APIs of the last week.
 
-    Which they are is asked of CloudWatch, each metric in APITRACKER_NAMESPACE once: AWS wants a
-    cent for a thousand metrics. A dashboard of this name is replaced.
+    CloudWatch is asked for each metric in APITRACKER_NAMESPACE once: AWS charges a cent for a
+    thousand metrics. A dashboard of this name is replaced.
 
     \b
     Examples:
@@ -207,20 +207,20 @@ def dashboard(settings: Settings, *, top: int, name: str, dry_run: bool) -> None
 
     Exit code 0: done; 2: wrong usage; 3: AWS failed.
     """
-    from apitracker import aws as clients
+    from apitracker import aws
     from apitracker.operations import dashboards
 
     dashboards.require_name(name)
-    cloudwatch = clients.client("cloudwatch")
+    cloudwatch = aws.client("cloudwatch")
     now = int(datetime.now(UTC).timestamp())
     rows = dashboards.busiest(cloudwatch, settings.namespace, now=now)[:top]
-    built = dashboards.body(rows, settings.namespace, cloudwatch.meta.region_name)
+    built = dashboards.dashboard_body(rows, settings.namespace, cloudwatch.meta.region_name)
     if not rows:
         say(f"there are no metrics in {settings.namespace} yet: is the tracker deployed here?")
     if dry_run:
         print_json(built)
         return
-    for said in dashboards.put(name, built, cloudwatch):
+    for said in dashboards.put_dashboard(name, built, cloudwatch):
         say(f"{name}: {said}")
     say(f"{name}: a dashboard of {len(rows):,} APIs")
 
@@ -231,9 +231,9 @@ def verify(stack: str) -> None:
     """
     Check a deployed tracker end to end, from trail to alarms.
 
-    Each line is ok, or says what to do. What is waiting has not come yet, and is not wrong: after
-    a deployment the first records take up to 15 minutes. A warning is of an alarm that notifies
-    nobody, or one on calls that fires.
+    Each line is ok, or says what to do. A step that waits is not wrong: after a deployment the
+    first records take up to 15 minutes. A warning is of an alarm that notifies nobody, or one on
+    calls that fires.
 
     \b
     Examples:
@@ -243,21 +243,61 @@ def verify(stack: str) -> None:
 
     Exit code 0: nothing is wrong; 1: something is wrong; 2: wrong usage; 3: AWS could not be asked.
     """
-    from apitracker import aws as clients
-    from apitracker.operations import verify
+    from apitracker import aws
+    from apitracker.operations import verify as checks
 
-    asked = verify.Clients(
-        cloudformation=clients.client("cloudformation"),
-        cloudtrail=clients.client("cloudtrail"),
-        logs=clients.client("logs"),
-        functions=clients.client("lambda"),
-        cloudwatch=clients.client("cloudwatch"),
-        s3=clients.client("s3"),
-        sns=clients.client("sns"),
-    )
     wrong = False
-    for check in verify.verify(stack, asked, now=int(datetime.now(UTC).timestamp())):
+    for check in checks.verify(stack, aws.client, now=int(datetime.now(UTC).timestamp())):
         wrong |= check.state == "wrong"
         click.echo(tables.printable(f"{check.state:<7}  {check.name:<8}  {check.text}"))
     if wrong:
         raise SystemExit(INCOMPLETE)
+
+
+@click.command()
+@stack_option
+@click.option("--dry-run", is_flag=True, help="Say what would be published, and change nothing.")
+def redrive(stack: str, *, dry_run: bool) -> None:
+    """
+    Publish the events that the tracker failed on.
+
+    Events that Lambda has given up are kept in a bucket of the tracker. They are published with the
+    code, the settings and the ledger of the deployed tracker: calls that were published before are
+    not published again. An event that is published is deleted; any other stays, and is named.
+
+    It may be stopped at any point and run again.
+
+    \b
+    Examples:
+      apitracker redrive --dry-run
+      apitracker redrive --stack my-tracker
+
+    Exit code 0: all are published; 1: some are not, and are named; 2: wrong usage;
+    3: AWS could not be asked.
+    """
+    from apitracker import aws
+    from apitracker.operations.deployment import find
+    from apitracker.operations.redrive import open_failed_events, publish_failed
+    from apitracker.tracker.retries import SystemClock
+
+    failed = open_failed_events(find(stack, aws.client), SystemClock())
+    done = left = refused = 0
+    for each in publish_failed(failed, aws.client("s3"), dry_run=dry_run, tell=_tell):
+        done += each.done
+        left += not each.done
+        refused += each.refused
+        word = "kept" if not each.done else "would publish" if dry_run else "published"
+        click.echo(tables.printable(f"{word}  {each.key}  {each.text}"))
+    if dry_run:
+        say(f"{done:,} events would be published, {left:,} cannot be; nothing was changed")
+    else:
+        say(f"{done:,} events are published and deleted, {left:,} are kept in {failed.bucket}")
+    if refused:
+        say(f"{refused:,} calls are older than two weeks: CloudWatch does not take them any more")
+    if left or refused:
+        raise SystemExit(INCOMPLETE)
+
+
+def _tell(key: str, text: str) -> None:
+    """Report at once an event that may count twice, even if nothing else comes after it."""
+    click.echo(tables.printable(f"in doubt  {key}  {text}"))
