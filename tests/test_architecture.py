@@ -49,7 +49,7 @@ OWNERS = {
     "duckdb": "apitracker.store.connections",
     "click": "apitracker.cli",
     "xxhash": "apitracker.core.identity",
-    "numpy": "apitracker.store.database",
+    "numpy": "apitracker.store",
     "fastapi": "apitracker.page.app",
     "pydantic": "apitracker.page",
     "uvicorn": "apitracker.page.server",

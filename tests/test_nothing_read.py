@@ -79,6 +79,25 @@ def test_no_log_of_the_time(folder: Path, command: list[str]) -> None:
     assert not any(text in done.stderr for text in ALL_CLEAR)
 
 
+@pytest.mark.parametrize("command", ["throttles", "denials"])
+def test_a_time_given_by_a_field(folder: Path, command: str) -> None:
+    """A day of --where is a time like another: without calls in it there is no all-clear."""
+    done = run(folder, command, "trail", "--where", "day=2099-01-01")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("no call is in the requested time\n")
+
+
+def test_logs_without_a_call(folder: Path) -> None:
+    """An empty log is read, and still nothing says that no calls were throttled."""
+    (folder / "none.json").write_text('{"Records":[]}')
+
+    done = run(folder, "throttles", "none.json")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("no calls were read\n")
+
+
 def _stamp(path: Path) -> tuple[str, str]:
     return path.name.split("_")[3], str(path)
 

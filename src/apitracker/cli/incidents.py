@@ -158,7 +158,7 @@ def _say_none(none: str, balance: Balance, selection: Selection) -> None:
     """Print the all-clear *none*, unless no call of the selected time was read."""
     if balance.logs and not balance.counted:
         say("no calls were read")
-    elif balance.counted == balance.not_selected and not misses(balance, selection):
+    elif 0 < balance.counted == balance.not_selected and not misses(balance, selection):
         say("no call is in the requested time")
     else:
         say_none(none, balance, selection)
