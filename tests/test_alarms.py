@@ -127,7 +127,12 @@ def test_worked_example_of_several_spellings() -> None:
         "ActionsEnabled": True,
         "AlarmActions": [],
         "Metrics": [
-            {"Id": "calls", "Expression": "m0 + m1", "Label": "calls", "ReturnData": True},
+            {
+                "Id": "calls",
+                "Expression": "FILL(m0, 0) + FILL(m1, 0)",
+                "Label": "calls",
+                "ReturnData": True,
+            },
             *(
                 {
                     "Id": f"m{at}",

@@ -435,7 +435,7 @@ def test_output_to_a_pipe(tmp_path: Path) -> None:
         (["count", "a.json", "--by", "eventname"], "eventname: no such field; choose from second"),
         (["count", "a.json", "--by", "eventID"], "eventID: no such field"),
         (["count", "a.json", "--since", "yesterday"], "yesterday: not a time: use 2026-10-01"),
-        (["top", "--until", "2026-13-01"], "2026-13-01: no time"),
+        (["top", "--until", "2026-13-01"], "2026-13-01: not a time"),
         (["count", "a.json", "--where", "eventName"], "eventName: write FIELD=GLOB"),
         (["count", "a.json", "--where", "name=Get"], "name: no such field"),
         (["top", "--where", "failed=True"], "failed: no such field"),
