@@ -10,7 +10,7 @@ from apitracker.core.balance import Balance, add_up
 from apitracker.core.counting import Query
 from apitracker.core.fields import UNKEPT, WIDTHS
 from apitracker.core.selection import Selection
-from apitracker.jobs.ingest import ingest, ingest_query
+from apitracker.jobs.ingest import add_batches, ingest_query
 from apitracker.logs.workers import ReadLog
 from apitracker.store.database import Store
 from apitracker.store.incidents import Incident, query_incidents
@@ -37,7 +37,7 @@ def find_incidents(
     times = {field: globs for field, globs in kept.items() if field in WIDTHS}
     with TemporaryDirectory(prefix="apitracker-") as folder:
         store = Store(Path(folder) / "incidents.duckdb")
-        balance = add_up(ingest(stream, store, mix=True))
+        balance = add_up(add_batches(stream, store, mix=True))
         with store.reading() as db:
             found = query_incidents(db, outcome, None, replace(selection, where=kept))
             selected = total(db, replace(selection, where=times)).calls

@@ -40,6 +40,14 @@ def skip_known(stream: Iterable[Found | Balance], store: Store) -> Iterator[Foun
 def ingest(
     stream: Iterable[ReadLog | Balance], store: Store, *, mix: bool = False
 ) -> Iterator[Balance]:
+    """Add the logs of *stream* to *store* as `add_batches` does, and compact it after the last."""
+    yield from add_batches(stream, store, mix=mix)
+    store.compact()
+
+
+def add_batches(
+    stream: Iterable[ReadLog | Balance], store: Store, *, mix: bool
+) -> Iterator[Balance]:
     """
     Add the logs of *stream* to *store*, and return their balances as they are added.
 
@@ -68,4 +76,3 @@ def ingest(
         return
     if batch:
         yield store.add(batch, mix=mix)
-    store.compact()
