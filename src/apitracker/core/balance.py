@@ -65,10 +65,14 @@ class Balance(Struct, frozen=True):
     last: int | None = None
 
     @property
+    def placed(self) -> int:
+        """The records that are accounted for."""
+        return self.counted + self.duplicates + self.skipped.total() + self.rejected
+
+    @property
     def holds(self) -> bool:
         """Whether every record is in exactly one place. It always should be."""
-        placed = self.counted + self.duplicates + self.skipped.total() + self.rejected
-        return self.received == placed
+        return self.received == self.placed
 
 
 def repeat_events(balance: Balance, repeated: int, *, not_selected: int = 0) -> Balance:

@@ -1,6 +1,6 @@
 """Metric sets to choose by name, and the rules that keep calls out of them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
@@ -222,21 +222,33 @@ def by_series(counts: Counts, metrics: MetricSet) -> SeriesCounts:
     An absent value and `ABSENT` are the same.
     """
     if metrics.names:
-        counts = counts.only([name in metrics.names for name in counts.texts(metrics.metric)])
-        names = [metrics.names[name] for name in counts.texts(metrics.metric)]
-    elif metrics.metric in FIELDS:
-        names = counts.texts(metrics.metric)
-    else:
-        names = [metrics.metric] * len(counts.rows)
-    columns = [_published(counts.texts(field)) for field in metrics.dimensions]
-    series = map(_series, zip(_published(names), zip(*columns, strict=True), strict=True))
-    keys = list(zip(series, counts.times("second"), strict=True))
+        counts = counts.only(tell_counted(counts, metrics))
+    keys = list(zip(series_of(counts, metrics), counts.times("second"), strict=True))
     found: SeriesCounts = dict(zip(keys, counts.numbers, strict=True))
     if len(found) < len(keys):  # some rows are of one series
         found = dict.fromkeys(keys, 0)
         for key, calls in zip(keys, counts.numbers, strict=True):
             found[key] += calls
     return found
+
+
+def tell_counted(counts: Counts, metrics: MetricSet) -> list[bool]:
+    """Tell for each row of *counts* whether *metrics* count its calls."""
+    if not metrics.names:
+        return [True] * len(counts.rows)
+    return [value in metrics.names for value in counts.texts(metrics.metric)]
+
+
+def series_of(counts: Counts, metrics: MetricSet) -> Iterator[Series]:
+    """Return the series of each row of *counts*, all of which *metrics* count."""
+    if metrics.names:
+        names = [metrics.names[value] for value in counts.texts(metrics.metric)]
+    elif metrics.metric in FIELDS:
+        names = counts.texts(metrics.metric)
+    else:
+        names = [metrics.metric] * len(counts.rows)
+    columns = [_published(counts.texts(field)) for field in metrics.dimensions]
+    return map(_series, zip(_published(names), zip(*columns, strict=True), strict=True))
 
 
 _series: Final = partial(tuple.__new__, Series)

@@ -295,9 +295,8 @@ def _without_own(
 
 def _is_own(record: View, own: Own) -> bool:
     call = (record.eventSource, record.eventName)
-    caller = record.userIdentity.sessionContext.sessionIssuer.arn or _caller(record.userIdentity)
     details = (record.resources, record.requestParameters)
-    return is_own(call, caller, details, own)
+    return is_own(call, _caller(record.userIdentity), details, own)
 
 
 def _is_other(record: Element, is_recorded: Callable[[str], bool]) -> bool:

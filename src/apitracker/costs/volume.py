@@ -20,7 +20,6 @@ from apitracker.core.counts import Counts
 from apitracker.core.cutting import HEAD
 from apitracker.core.fields import WIDTHS
 from apitracker.core.metric_sets import (
-    ABSENT,
     API,
     MetricSelection,
     MetricSet,
@@ -28,6 +27,8 @@ from apitracker.core.metric_sets import (
     SeriesCounts,
     apply_rules,
     by_series,
+    series_of,
+    tell_counted,
 )
 from apitracker.core.overflow import overflow_budget, overflow_series, overflow_set
 from apitracker.core.selection import Selection
@@ -172,8 +173,8 @@ def measure(
     span = Span(kept.calls, min(kept.times("second")), last, counts.calls - kept.calls)
     published = apply_rules(kept, metrics.rules)
     payloads = {where: ceil(n / PAYLOAD_CALLS) for where, n in _windows(kept).items()}
-    of_sets = [_of_set(each, published) for each in metrics.sets]
-    claimed = published.only([any(each) for each in zip(*of_sets, strict=True)])
+    counted = [tell_counted(published, each) for each in metrics.sets]
+    claimed = published.only([any(rows) for rows in zip(*counted, strict=True)])
     management = kept.only([each in MANAGEMENT for each in kept.texts("eventCategory")])
     files = _windows(management, FILE_SECONDS)
     predecessor = by_series(kept, API)
@@ -187,8 +188,8 @@ def measure(
         files=span.month(len(files)),
         digests=len({(account, region) for _, account, region in files}) * HOURS_A_MONTH,
         sets=[
-            _set_volume(each, published, payloads, span=span, budget=budget)
-            for each in metrics.sets
+            _set_volume(each, published.only(rows), payloads, span=span, budget=budget)
+            for each, rows in zip(metrics.sets, counted, strict=True)
         ],
         predecessor_metrics=predecessor_metrics,
         predecessor_hours=_hours(_hours_with_data(predecessor), span, predecessor_metrics.likely),
@@ -211,13 +212,6 @@ def _windows(counts: Counts, seconds: int = PAYLOAD_SECONDS) -> Counter[Delivery
     return found
 
 
-def _of_set(metrics: MetricSet, counts: Counts) -> list[bool]:
-    """Tell for each row of *counts* whether *metrics* count its calls."""
-    if not metrics.names:
-        return [True] * len(counts.rows)
-    return [value in metrics.names for value in counts.texts(metrics.metric)]
-
-
 def _holding(payloads: Mapping[DeliveryWindow, int], calls: Mapping[DeliveryWindow, int]) -> int:
     """Return the number of *payloads* that hold some of *calls*, at most."""
     return sum(min(payloads[where], n) for where, n in calls.items())
@@ -225,23 +219,22 @@ def _holding(payloads: Mapping[DeliveryWindow, int], calls: Mapping[DeliveryWind
 
 def _set_volume(
     metrics: MetricSet,
-    published: Counts,
+    mine: Counts,
     payloads: Mapping[DeliveryWindow, int],
     *,
     span: Span,
     budget: int,
 ) -> SetVolume:
-    counts = by_series(published, metrics)
+    counts = by_series(mine, metrics)
     hours = _hours_with_data(counts)
     sought = _sought(counts, span)
     overflow = _overflow(counts, budget)
     bounded = _bounded(sought, {series for series, _ in counts}, overflow, metrics, budget)
-    mine = published.only(_of_set(metrics, published))
     # A payload has a batch of each set: no more metrics than calls. Overflow of the set
     # api is in another namespace, and so in a batch of its own.
     parts = [mine]
     if overflow and overflow_set(metrics) != metrics:
-        over = [each in overflow for each in _series(mine, metrics)]
+        over = [each in overflow for each in series_of(mine, metrics)]
         parts = [mine.only([not each for each in over]), mine.only(over)]
     return SetVolume(
         metrics.name,
@@ -253,14 +246,6 @@ def _set_volume(
         busiest_hour=max(Counter(hour for _, hour in hours).values(), default=0),
         requests=span.month(sum(_holding(payloads, _windows(some)) for some in parts)),
     )
-
-
-def _series(counts: Counts, metrics: MetricSet) -> Iterator[Series]:
-    """Return the series of each row of *counts*, for a set whose metrics are named by a field."""
-    names = (name or ABSENT for name in counts.texts(metrics.metric))
-    values = zip(*(counts.texts(field) for field in metrics.dimensions), strict=True)
-    for name, given in zip(names, values, strict=True):
-        yield Series(name, tuple(value or ABSENT for value in given))
 
 
 def _hours_with_data(counts: SeriesCounts) -> set[tuple[Series, int]]:

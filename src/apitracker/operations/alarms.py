@@ -20,7 +20,7 @@ from apitracker.core.metric_sets import (
 from apitracker.core.times import AGE_UNITS
 from apitracker.errors import SettingsError, UsageError
 from apitracker.operations.api_names import published_names
-from apitracker.operations.cloudwatch import Metric
+from apitracker.operations.cloudwatch import Metric, name_metric
 from apitracker.operations.deployment import (
     FUNCTION,
     Deployment,
@@ -36,9 +36,7 @@ LONGEST_QUERY: Final = 3 * 3_600  # seconds that an alarm on a Metrics Insights 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
 MOST_ADDED: Final = 10  # metrics in the expression of an alarm
 MOST_NOTIFIED: Final = 5  # actions of an alarm
-NAMES_SHOWN: Final = (
-    300  # characters of a description for the names of the metrics that are added up
-)
+NAMES_SHOWN: Final = 300  # characters of a description, for the names that are added up
 BEHIND: Final = {
     "throttled": "Who is behind it: apitracker throttles. ",
     "denied": "Who was denied: apitracker denials. ",
@@ -276,7 +274,7 @@ def _watched(alarm: Alarm) -> dict[str, Any]:
         expression = {"Id": "calls", "Expression": insights_query(alarm), "Period": alarm.per}
         return {"Metrics": [{**expression, "Label": "calls", "ReturnData": True}]}
     stats = [
-        {"Metric": _requested(metric), "Period": alarm.per, "Stat": "Sum"}
+        {"Metric": name_metric(metric), "Period": alarm.per, "Stat": "Sum"}
         for metric in alarm.watched
     ]
     if len(stats) > 1:
@@ -292,15 +290,7 @@ def _watched(alarm: Alarm) -> dict[str, Any]:
             ]
         }
     (metric,) = alarm.watched
-    return {**_requested(metric), "Statistic": "Sum", "Period": alarm.per}
-
-
-def _requested(metric: Metric) -> dict[str, Any]:
-    return {
-        "Namespace": metric.namespace,
-        "MetricName": metric.name,
-        "Dimensions": [{"Name": name, "Value": value} for name, value in metric.dimensions],
-    }
+    return {**name_metric(metric), "Statistic": "Sum", "Period": alarm.per}
 
 
 def _escaped(text: str) -> str:

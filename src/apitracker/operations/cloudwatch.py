@@ -69,17 +69,22 @@ def metrics_per_request(period: int, start: int, end: int) -> int:
     return max(1, min(QUERIES, POINTS_PER_ANSWER * period // max(period, end - start)))
 
 
+def name_metric(metric: Metric) -> dict[str, Any]:
+    """Return *metric* as CloudWatch's requests name one."""
+    return {
+        "Namespace": metric.namespace,
+        "MetricName": metric.name,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in metric.dimensions],
+    }
+
+
 def _queries(metrics: Sequence[Metric], period: int) -> list[dict[str, Any]]:
     """Return a query for each of *metrics*; the number in its id is the metric's place."""
     return [
         {
             "Id": f"m{number}",
             "MetricStat": {
-                "Metric": {
-                    "Namespace": metric.namespace,
-                    "MetricName": metric.name,
-                    "Dimensions": [{"Name": n, "Value": v} for n, v in metric.dimensions],
-                },
+                "Metric": name_metric(metric),
                 "Period": period,
                 "Stat": "Sum",
             },

@@ -621,9 +621,8 @@ def _find_imbalance(db: Connection, balance: Balance) -> str | None:
     """Word a difference between the sums, or return None. Answers have calls of known series."""
     way_on = "this store is damaged: ingest the logs into a new file"
     if not balance.holds:
-        placed = balance.counted + balance.duplicates + balance.skipped.total() + balance.rejected
         return (
-            f"{balance.received:,} records were received, and {placed:,} are accounted for;"
+            f"{balance.received:,} records were received, and {balance.placed:,} are accounted for;"
             f" {way_on}"
         )
     # Every record stands for one call as yet, so that these sums are to be the same.
